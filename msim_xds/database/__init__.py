@@ -1,0 +1,1 @@
+"""One relational schema for SQLite and PostgreSQL, its engine and its migrations."""

@@ -1,0 +1,174 @@
+"""The tables, for SQLite and PostgreSQL alike. Everything that a patient owns carries ``patient_id`` first.
+
+Times are kept as a period of two integers YYYYMMDDhhmmss: the earliest and the latest reading of the DTM, so
+that precision rules become two comparisons (ITI TF-2 3.18.4.1.2.3.4). Codes are kept as ``code^^scheme``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: Patients by their CX string, as the registry meets them or is fed them.
+patient = Table(
+    "patient",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("cx", Text, nullable=False, unique=True),
+)
+
+#: Trained zstd dictionaries; kept for ever, since fragments refer to them.
+fragment_dictionary = Table(
+    "fragment_dictionary",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+#: DocumentEntries, SubmissionSets and Folders: narrow search columns and one ready ebRIM fragment each.
+#: ``time_*`` is creationTime, submissionTime or lastUpdateTime, by kind.
+registry_object = Table(
+    "registry_object",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("patient_id", BigInteger, ForeignKey("patient.id"), nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("time_low", BigInteger),
+    Column("time_high", BigInteger),
+    Column("start_low", BigInteger),
+    Column("start_high", BigInteger),
+    Column("stop_low", BigInteger),
+    Column("stop_high", BigInteger),
+    Column("entry_uuid", Text, nullable=False, unique=True),
+    Column("logical_id", Text, nullable=False),
+    Column("version", SmallInteger, nullable=False),
+    Column("unique_id", Text, nullable=False),
+    Column("class_code", Text),
+    Column("type_code", Text),
+    Column("format_code", Text),
+    Column("healthcare_facility_type_code", Text),
+    Column("practice_setting_code", Text),
+    Column("content_type_code", Text),
+    Column("source_id", Text),
+    Column("document_availability", Text),
+    Column("repository_unique_id", Text),
+    Column("hash", Text),
+    Column("size", BigInteger),
+    Column("home", Text),
+    Column("last_update_time", Text),
+    Column("submission_digest", LargeBinary),
+    Column("dictionary_id", SmallInteger, nullable=False),
+    Column("fragment", LargeBinary, nullable=False),
+    Index("ix_registry_object_patient", "patient_id", "kind", "status", "time_low"),
+    Index("ix_registry_object_unique_id", "unique_id"),
+    Index("ix_registry_object_logical_id", "logical_id"),
+)
+
+#: Associations; ``source_object`` and ``target_object`` are ids of registry_object or association.
+association = Table(
+    "association",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("patient_id", BigInteger, ForeignKey("patient.id"), nullable=False),
+    Column("entry_uuid", Text, nullable=False, unique=True),
+    Column("type", SmallInteger, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("source_object", BigInteger, nullable=False),
+    Column("target_object", BigInteger, nullable=False),
+    Column("home", Text),
+    Column("dictionary_id", SmallInteger, nullable=False),
+    Column("fragment", LargeBinary, nullable=False),
+    Index("ix_association_source", "source_object", "type"),
+    Index("ix_association_target", "target_object", "type"),
+)
+
+#: Codes of which an object may have several; ``attribute`` numbers them (see registry.columns).
+object_code = Table(
+    "object_code",
+    metadata,
+    Column("object_id", BigInteger, nullable=False),
+    Column("attribute", SmallInteger, nullable=False),
+    Column("code", Text, nullable=False),
+    PrimaryKeyConstraint("object_id", "attribute", "code"),
+    sqlite_with_rowid=False,
+)
+
+#: authorPerson of each author: NFC text, and the same folded (no case, no diacritics).
+object_author = Table(
+    "object_author",
+    metadata,
+    Column("object_id", BigInteger, nullable=False),
+    Column("position", SmallInteger, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("person_folded", Text, nullable=False),
+    PrimaryKeyConstraint("object_id", "position"),
+    sqlite_with_rowid=False,
+)
+
+#: referenceIdList values (CXi).
+object_reference = Table(
+    "object_reference",
+    metadata,
+    Column("object_id", BigInteger, nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("object_id", "value"),
+    sqlite_with_rowid=False,
+)
+
+#: First hash and size of each DocumentEntry.uniqueId: a second entry must agree (XDSNonIdenticalHash).
+document_identity = Table(
+    "document_identity",
+    metadata,
+    Column("unique_id", Text, primary_key=True),
+    Column("hash", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: uniqueIds of SubmissionSets and Folders: never used twice (XDSDuplicateUniqueIdInRegistry).
+package_identity = Table(
+    "package_identity",
+    metadata,
+    Column("unique_id", Text, primary_key=True),
+    Column("object_id", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: The repository's own index: which octets answer for a DocumentUniqueId. ``registered`` turns true when the
+#: registry has accepted the entry.
+stored_document = Table(
+    "stored_document",
+    metadata,
+    Column("unique_id", Text, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("sha1", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mime_type", Text, nullable=False),
+    Column("registered", Boolean, nullable=False),
+    Column("stored_at", Text, nullable=False),
+    Index("ix_stored_document_sha256", "sha256"),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,1 @@
+"""Fictional Polish patients and documents for the demonstration."""

@@ -1,0 +1,1 @@
+"""Other servers: the client side of the transactions."""

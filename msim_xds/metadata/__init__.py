@@ -1,0 +1,1 @@
+"""The meaning of a submission: the model, its ebRIM form, and the rules. No I/O."""

@@ -1,0 +1,1 @@
+"""HTTP and SOAP: the front, Spyne, the pipeline, WSDL and pages."""

@@ -1,0 +1,105 @@
+"""What passes between the SOAP layer and a transaction's handler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from msim_xds.findings import Finding
+from msim_xds.ihe.names import ResponseStatus
+from msim_xds.ihe.transactions import Transaction
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+
+@dataclass(frozen=True, slots=True)
+class StagedPart:
+    """A document received but not yet kept: spooled, hashed and counted on the way in.
+
+    ``sha1`` and ``sha256`` are lower-case hex of the octets, ``size`` their number, ``token`` names the spool
+    file to the store that staged it.
+    """
+
+    sha1: str
+    sha256: str
+    size: int
+    token: str
+
+
+class PartSink(Protocol):
+    """Takes one document's octets while they arrive."""
+
+    def write(self, data: bytes) -> None:
+        """Take the next octets. Raises OSError when they cannot be kept."""
+
+    def finish(self) -> StagedPart:
+        """All octets are there."""
+
+    def discard(self) -> None:
+        """Forget everything; harmless after finish or a second time."""
+
+
+class Stager(Protocol):
+    """Opens a sink for each incoming document."""
+
+    def stage(self) -> PartSink:
+        """A new sink."""
+
+    def discard(self, part: StagedPart) -> None:
+        """Forget a staged part that was not committed; harmless when it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressing:
+    """WS-Addressing headers of a request; None where absent (ITI TF-2 Appendix V.3)."""
+
+    action: str
+    message_id: str | None = None
+    to: str | None = None
+    reply_to: str | None = None
+
+
+@dataclass(slots=True)
+class Request:
+    """One decoded request: its row, its payload element, and its documents by Content-ID."""
+
+    transaction: Transaction
+    body: _Element
+    addressing: Addressing
+    parts: Mapping[str, StagedPart] = field(default_factory=dict)
+    remote_address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingDocument:
+    """A document on its way out; ``chunks`` yields exactly ``size`` octets.
+
+    ``cid`` is the Content-ID that the payload's xop:Include names.
+    """
+
+    cid: str
+    mime_type: str
+    size: int
+    chunks: Iterable[bytes]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a handler answers: ready XML for soap:Body in pieces, and the documents it refers to.
+
+    ``status`` and ``findings`` repeat what the payload says, for logs and audit.
+    """
+
+    payload: list[bytes]
+    status: ResponseStatus = ResponseStatus.SUCCESS
+    findings: Sequence[Finding] = ()
+    documents: Sequence[OutgoingDocument] = ()
+
+
+class Handler(Protocol):
+    """Carries out one transaction. Raises findings.Refused for a bad request."""
+
+    def __call__(self, request: Request, /) -> Answer:
+        """Carry out the request."""

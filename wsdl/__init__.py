@@ -1,0 +1,1 @@
+"""WSDL files of the endpoints."""
