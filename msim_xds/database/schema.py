@@ -14,9 +14,11 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    Sequence,
     SmallInteger,
     Table,
     Text,
@@ -31,11 +33,21 @@ metadata: Final = MetaData(
     }
 )
 
+#: Revision of the last migration, which is what these tables are.
+VERSION: Final = "0001"
+
+#: Ids of patients, objects and associations, all from one number space. On SQLite the column must be spelt
+#: INTEGER to be the row id itself, which saves an index.
+_ID: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+#: Where PostgreSQL takes ids from; SQLite, with its one writer, counts on from the highest.
+object_id: Final = Sequence("object_id", metadata=metadata)
+
 #: Patients by their CX string, as the registry meets them or is fed them.
 patient = Table(
     "patient",
     metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", _ID, primary_key=True, autoincrement=False),
     Column("cx", Text, nullable=False, unique=True),
 )
 
@@ -52,7 +64,7 @@ fragment_dictionary = Table(
 registry_object = Table(
     "registry_object",
     metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", _ID, primary_key=True, autoincrement=False),
     Column("patient_id", BigInteger, ForeignKey("patient.id"), nullable=False),
     Column("kind", SmallInteger, nullable=False),
     Column("status", SmallInteger, nullable=False),
@@ -79,7 +91,6 @@ registry_object = Table(
     Column("size", BigInteger),
     Column("home", Text),
     Column("last_update_time", Text),
-    Column("submission_digest", LargeBinary),
     Column("dictionary_id", SmallInteger, nullable=False),
     Column("fragment", LargeBinary, nullable=False),
     Index("ix_registry_object_patient", "patient_id", "kind", "status", "time_low"),
@@ -91,7 +102,7 @@ registry_object = Table(
 association = Table(
     "association",
     metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", _ID, primary_key=True, autoincrement=False),
     Column("patient_id", BigInteger, ForeignKey("patient.id"), nullable=False),
     Column("entry_uuid", Text, nullable=False, unique=True),
     Column("type", SmallInteger, nullable=False),
@@ -138,22 +149,17 @@ object_reference = Table(
     sqlite_with_rowid=False,
 )
 
-#: First hash and size of each DocumentEntry.uniqueId: a second entry must agree (XDSNonIdenticalHash).
-document_identity = Table(
-    "document_identity",
+#: Who has used a uniqueId: SubmissionSets and Folders never share one (XDSDuplicateUniqueIdInRegistry), entries
+#: that share one have the same hash and size (XDSNonIdenticalHash). ``submission_digest`` recognises the retry
+#: of a SubmissionSet. A row is the first use; the primary key decides races.
+unique_identity = Table(
+    "unique_identity",
     metadata,
     Column("unique_id", Text, primary_key=True),
-    Column("hash", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-
-#: uniqueIds of SubmissionSets and Folders: never used twice (XDSDuplicateUniqueIdInRegistry).
-package_identity = Table(
-    "package_identity",
-    metadata,
-    Column("unique_id", Text, primary_key=True),
-    Column("object_id", BigInteger, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("hash", Text),
+    Column("size", BigInteger),
+    Column("submission_digest", LargeBinary),
     sqlite_with_rowid=False,
 )
 

@@ -1,0 +1,172 @@
+"""Registry and repository: patients, objects, associations, uniqueIds, stored documents."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.schema import CreateSequence, DropSequence
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """To this schema."""
+    on_postgresql = op.get_context().dialect.name == "postgresql"
+    if on_postgresql:
+        op.execute(CreateSequence(sa.Sequence("object_id")))
+    op.create_table(
+        "patient",
+        sa.Column("id", _ID, autoincrement=False, nullable=False),
+        sa.Column("cx", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_patient"),
+        sa.UniqueConstraint("cx", name="uq_patient_cx"),
+    )
+    op.create_table(
+        "fragment_dictionary",
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_fragment_dictionary"),
+    )
+    _create_objects()
+    _create_repeated_attributes()
+    _create_identities()
+    if on_postgresql:  # fragments are compressed already
+        for table in ("registry_object", "association"):
+            op.execute(f"ALTER TABLE {table} ALTER COLUMN fragment SET STORAGE EXTERNAL")
+
+
+def _create_objects() -> None:
+    op.create_table(
+        "registry_object",
+        sa.Column("id", _ID, autoincrement=False, nullable=False),
+        sa.Column("patient_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.SmallInteger(), nullable=False),
+        sa.Column("status", sa.SmallInteger(), nullable=False),
+        sa.Column("time_low", sa.BigInteger()),
+        sa.Column("time_high", sa.BigInteger()),
+        sa.Column("start_low", sa.BigInteger()),
+        sa.Column("start_high", sa.BigInteger()),
+        sa.Column("stop_low", sa.BigInteger()),
+        sa.Column("stop_high", sa.BigInteger()),
+        sa.Column("entry_uuid", sa.Text(), nullable=False),
+        sa.Column("logical_id", sa.Text(), nullable=False),
+        sa.Column("version", sa.SmallInteger(), nullable=False),
+        sa.Column("unique_id", sa.Text(), nullable=False),
+        sa.Column("class_code", sa.Text()),
+        sa.Column("type_code", sa.Text()),
+        sa.Column("format_code", sa.Text()),
+        sa.Column("healthcare_facility_type_code", sa.Text()),
+        sa.Column("practice_setting_code", sa.Text()),
+        sa.Column("content_type_code", sa.Text()),
+        sa.Column("source_id", sa.Text()),
+        sa.Column("document_availability", sa.Text()),
+        sa.Column("repository_unique_id", sa.Text()),
+        sa.Column("hash", sa.Text()),
+        sa.Column("size", sa.BigInteger()),
+        sa.Column("home", sa.Text()),
+        sa.Column("last_update_time", sa.Text()),
+        sa.Column("dictionary_id", sa.SmallInteger(), nullable=False),
+        sa.Column("fragment", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["patient_id"], ["patient.id"], name="fk_registry_object_patient_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_registry_object"),
+        sa.UniqueConstraint("entry_uuid", name="uq_registry_object_entry_uuid"),
+    )
+    op.create_index(
+        "ix_registry_object_patient", "registry_object", ["patient_id", "kind", "status", "time_low"]
+    )
+    op.create_index("ix_registry_object_unique_id", "registry_object", ["unique_id"])
+    op.create_index("ix_registry_object_logical_id", "registry_object", ["logical_id"])
+    op.create_table(
+        "association",
+        sa.Column("id", _ID, autoincrement=False, nullable=False),
+        sa.Column("patient_id", sa.BigInteger(), nullable=False),
+        sa.Column("entry_uuid", sa.Text(), nullable=False),
+        sa.Column("type", sa.SmallInteger(), nullable=False),
+        sa.Column("status", sa.SmallInteger(), nullable=False),
+        sa.Column("source_object", sa.BigInteger(), nullable=False),
+        sa.Column("target_object", sa.BigInteger(), nullable=False),
+        sa.Column("home", sa.Text()),
+        sa.Column("dictionary_id", sa.SmallInteger(), nullable=False),
+        sa.Column("fragment", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["patient_id"], ["patient.id"], name="fk_association_patient_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_association"),
+        sa.UniqueConstraint("entry_uuid", name="uq_association_entry_uuid"),
+    )
+    op.create_index("ix_association_source", "association", ["source_object", "type"])
+    op.create_index("ix_association_target", "association", ["target_object", "type"])
+
+
+def _create_repeated_attributes() -> None:
+    op.create_table(
+        "object_code",
+        sa.Column("object_id", sa.BigInteger(), nullable=False),
+        sa.Column("attribute", sa.SmallInteger(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("object_id", "attribute", "code", name="pk_object_code"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "object_author",
+        sa.Column("object_id", sa.BigInteger(), nullable=False),
+        sa.Column("position", sa.SmallInteger(), nullable=False),
+        sa.Column("person", sa.Text(), nullable=False),
+        sa.Column("person_folded", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("object_id", "position", name="pk_object_author"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "object_reference",
+        sa.Column("object_id", sa.BigInteger(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("object_id", "value", name="pk_object_reference"),
+        sqlite_with_rowid=False,
+    )
+
+
+def _create_identities() -> None:
+    op.create_table(
+        "unique_identity",
+        sa.Column("unique_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.SmallInteger(), nullable=False),
+        sa.Column("hash", sa.Text()),
+        sa.Column("size", sa.BigInteger()),
+        sa.Column("submission_digest", sa.LargeBinary()),
+        sa.PrimaryKeyConstraint("unique_id", name="pk_unique_identity"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "stored_document",
+        sa.Column("unique_id", sa.Text(), nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("sha1", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("mime_type", sa.Text(), nullable=False),
+        sa.Column("registered", sa.Boolean(), nullable=False),
+        sa.Column("stored_at", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("unique_id", name="pk_stored_document"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_stored_document_sha256", "stored_document", ["sha256"])
+
+
+def downgrade() -> None:
+    """Back to an empty database."""
+    for table in (
+        "stored_document",
+        "unique_identity",
+        "object_reference",
+        "object_author",
+        "object_code",
+        "association",
+        "registry_object",
+        "fragment_dictionary",
+        "patient",
+    ):
+        op.drop_table(table)
+    if op.get_context().dialect.name == "postgresql":
+        op.execute(DropSequence(sa.Sequence("object_id")))
