@@ -149,9 +149,9 @@ object_reference = Table(
     sqlite_with_rowid=False,
 )
 
-#: Who has used a uniqueId: SubmissionSets and Folders never share one (XDSDuplicateUniqueIdInRegistry), entries
-#: that share one have the same hash and size (XDSNonIdenticalHash). ``submission_digest`` recognises the retry
-#: of a SubmissionSet. A row is the first use; the primary key decides races.
+#: First use of each uniqueId: SubmissionSets and Folders never share one (XDSDuplicateUniqueIdInRegistry),
+#: entries that share one have the same hash and size (XDSNonIdenticalHash). ``submission_digest`` recognises
+#: the retry of a SubmissionSet. The primary key decides races.
 unique_identity = Table(
     "unique_identity",
     metadata,

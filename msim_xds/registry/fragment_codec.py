@@ -1,0 +1,109 @@
+"""Stored ebRIM fragments, compressed: zstd with a trained dictionary that lives in the database.
+
+Entries of one domain are alike, so a dictionary takes an entry of 8 kB to a few hundred bytes. Each row names
+its dictionary; dictionaries are never changed or removed. When the product ships a better one, it gets the
+next number, and older rows stay readable.
+"""
+
+from __future__ import annotations
+
+import threading
+from importlib.resources import files
+from typing import Final
+
+from sqlalchemy import insert, select
+from zstandard import ZstdCompressionDict, ZstdCompressor, ZstdDecompressor, ZstdError, frame_content_size
+
+from msim_xds.database.engine import Database
+from msim_xds.database.schema import fragment_dictionary
+
+_LEVEL: Final = 3
+#: Octets that one fragment may unfold to: well above any submission that the limits let in.
+_MOST: Final = 256 << 20
+
+_ALL = select(fragment_dictionary.c.id, fragment_dictionary.c.content).order_by(fragment_dictionary.c.id)
+
+
+def shipped_dictionary() -> bytes:
+    """The dictionary that comes with this version (made by ``msim_xds.registry.train``)."""
+    return files("msim_xds.registry").joinpath("fragments.zdict").read_bytes()
+
+
+class FragmentCodec:
+    """Packs and unpacks fragments; safe to share between threads.
+
+    Args:
+        database: where the dictionaries are kept; its schema must be in place.
+        dictionary: what new fragments are packed with; added to the database when it is not there yet.
+    """
+
+    def __init__(self, database: Database, dictionary: bytes | None = None) -> None:
+        self._database = database
+        self._dictionaries: dict[int, ZstdCompressionDict] = {}
+        self._current, current = _install(
+            database, shipped_dictionary() if dictionary is None else dictionary
+        )
+        current.precompute_compress(level=_LEVEL)
+        self._dictionaries[self._current] = current
+        self._threads = threading.local()
+
+    def pack(self, fragment: bytes) -> tuple[int, bytes]:
+        """Number of the dictionary used, and the compressed fragment."""
+        try:
+            compressor: ZstdCompressor = self._threads.compressor
+        except AttributeError:
+            compressor = self._threads.compressor = ZstdCompressor(
+                level=_LEVEL, dict_data=self._dictionaries[self._current], write_dict_id=False
+            )
+        return self._current, compressor.compress(fragment)
+
+    def unpack(self, dictionary_id: int, data: bytes) -> bytes:
+        """The fragment that ``pack`` was given.
+
+        Raises:
+            LookupError: the database has no such dictionary.
+            ValueError: ``data`` is no compressed fragment, or would unfold beyond all measure.
+        """
+        try:
+            decompressor: ZstdDecompressor = self._threads.decompressors[dictionary_id]
+        except (AttributeError, KeyError):
+            decompressor = self._decompressor(dictionary_id)
+        try:
+            if frame_content_size(data) > _MOST:
+                raise ValueError("a stored fragment claims to be too large")
+            return decompressor.decompress(data)
+        except ZstdError as error:
+            raise ValueError(f"a stored fragment is damaged: {error}") from error
+
+    def _decompressor(self, dictionary_id: int) -> ZstdDecompressor:
+        """This thread's decompressor for one dictionary; contexts may not be shared between threads."""
+        if dictionary_id not in self._dictionaries:
+            self._load(dictionary_id)
+        decompressor = ZstdDecompressor(dict_data=self._dictionaries[dictionary_id])
+        if not hasattr(self._threads, "decompressors"):
+            self._threads.decompressors = {}
+        self._threads.decompressors[dictionary_id] = decompressor
+        return decompressor
+
+    def _load(self, dictionary_id: int) -> None:
+        """Take in a dictionary that another version of the product, or another worker, has added."""
+        with self._database.read() as connection:
+            content = connection.execute(
+                select(fragment_dictionary.c.content).where(fragment_dictionary.c.id == dictionary_id)
+            ).scalar_one_or_none()
+        if content is None:
+            raise LookupError(f"fragment dictionary {dictionary_id} is not in the database")
+        self._dictionaries[dictionary_id] = ZstdCompressionDict(content)
+
+
+def _install(database: Database, content: bytes) -> tuple[int, ZstdCompressionDict]:
+    """Number of this dictionary in the database, where it is added when it is missing."""
+    with database.read() as connection:
+        known = {bytes(row.content): row.id for row in connection.execute(_ALL)}
+    if content not in known:
+        with database.administration() as connection:
+            known = {bytes(row.content): row.id for row in connection.execute(_ALL)}
+            if content not in known:
+                known[content] = max(known.values(), default=0) + 1
+                connection.execute(insert(fragment_dictionary), {"id": known[content], "content": content})
+    return known[content], ZstdCompressionDict(content)
