@@ -4,7 +4,6 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-URL    := http://127.0.0.1:8080
 PYTEST_ARGS ?=
 BENCH_ARGS  ?=
 
@@ -15,11 +14,7 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.installed ## Install if needed, then start on 127.0.0.1:8080 with everything kept below ./var
-	@printf '\nWhen the server says that it listens, try in a second terminal:\n\n'
-	@printf '  %s/msim-xds submit   --url $(URL) --patient "80010112344^^^&2.16.840.1.113883.3.4424.1.1.616&ISO" docs/samples/discharge.xml\n' '$(BIN)'
-	@printf '  %s/msim-xds query    --url $(URL) --patient "80010112344^^^&2.16.840.1.113883.3.4424.1.1.616&ISO"\n' '$(BIN)'
-	@printf '  %s/msim-xds retrieve --url $(URL) UNIQUE_ID --output copy.xml\n\n' '$(BIN)'
-	@printf 'WSDL: $(URL)/xds/registry?wsdl and $(URL)/xds/repository?wsdl. How to connect: docs/vendor-guide.md\n\n'
+	@printf '\nThe command is %s/msim-xds; try it from a second terminal. How to connect: docs/vendor-guide.md\n\n' '$(BIN)'
 	@exec $(BIN)/msim-xds serve --host 127.0.0.1 --port 8080 --data ./var
 
 test: $(VENV)/.installed-test ## All tests, on SQLite and on a PostgreSQL of their own
