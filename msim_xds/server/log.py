@@ -1,0 +1,57 @@
+"""Logging: structlog to standard error, for people or as JSON lines; other libraries' records come out alike.
+
+Nothing here, and no caller, logs message contents: no patient data, no WSGI environ (some servers put the
+process's environment variables in it).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Final
+
+import structlog
+from structlog.typing import Processor
+
+from msim_xds.settings import LogSettings
+
+_SILENT: Final = ("spyne",)
+"""Loggers of libraries that log message contents, or an exception that we answer and log ourselves."""
+
+
+def configure(settings: LogSettings) -> None:
+    """Set up logging for this process; a second call replaces the first."""
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    common: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendering = _rendering(settings)
+    structlog.configure(
+        processors=[*common, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *common],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    # Libraries tell at level info what they do with message contents: they are heard from warning on.
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _rendering(settings: LogSettings) -> list[Processor]:
+    if settings.format == "json":
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    # The default traceback formatter prints local variables, and with them patient data.
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
