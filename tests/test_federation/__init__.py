@@ -1,0 +1,1 @@
+"""Tests of msim_xds.federation."""
