@@ -1,0 +1,185 @@
+"""SOAP 1.2 envelopes with WS-Addressing headers, in and out (ITI TF-2 Appendix V.3; SOAP 1.2 Part 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lxml.etree import _Element
+
+from msim_xds.findings import shorten
+from msim_xds.ihe.names import SOAP, SOAP11, WSA, WSA_ANONYMOUS
+from msim_xds.wire.exchange import Addressing
+from msim_xds.wire.faults import FaultCode, SoapFault, sender_fault
+from msim_xds.wire.xmltext import escape
+
+_ENVELOPE: Final = f"{{{SOAP}}}Envelope"
+_HEADER: Final = f"{{{SOAP}}}Header"
+_BODY: Final = f"{{{SOAP}}}Body"
+_MUST_UNDERSTAND: Final = f"{{{SOAP}}}mustUnderstand"
+_ROLE: Final = f"{{{SOAP}}}role"
+_OUR_ROLES: Final = frozenset({None, "", f"{SOAP}/role/next", f"{SOAP}/role/ultimateReceiver"})
+_SPACE: Final = " \t\r\n"
+
+_ONCE: Final = {
+    f"{{{WSA}}}{name}": name for name in ("Action", "MessageID", "To", "ReplyTo", "From", "FaultTo")
+}
+_UNDERSTOOD: Final = frozenset({*_ONCE, f"{{{WSA}}}RelatesTo"})
+_NAMED_MISSES: Final = 20  # of the header blocks not understood, so many are named
+_ADDRESS: Final = f"{{{WSA}}}Address"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A request's envelope taken apart."""
+
+    addressing: Addressing
+    header: _Element | None
+    payload: _Element
+
+
+def read(root: _Element, understood: Collection[str] = frozenset()) -> Envelope:
+    """Take a request's envelope apart and check all that SOAP and WS-Addressing say of it.
+
+    Args:
+        root: the document element.
+        understood: Clark names of header blocks understood besides those of WS-Addressing.
+
+    Raises:
+        SoapFault: VersionMismatch, MustUnderstand or Sender, with the request's MessageID if it has one.
+    """
+    header, body = _split(root)
+    blocks = [] if header is None else [block for block in header if block.get(_ROLE) in _OUR_ROLES]
+    try:
+        _check_understood(blocks, understood)
+        addressing = _addressing(blocks)
+        if len(body) != 1:
+            raise sender_fault(f"soap:Body must hold one element; it holds {len(body)}")
+    except SoapFault as fault:
+        fault.relates_to = _first_text(blocks, f"{{{WSA}}}MessageID")
+        raise
+    return Envelope(addressing, header, body[0])
+
+
+def answer_envelope_parts(action: str, relates_to: str | None, message_id: str) -> tuple[bytes, bytes]:
+    """What stands before and behind an answer's payload.
+
+    Args:
+        action: wsa:Action of the answer.
+        relates_to: MessageID of the request, None where it had none.
+        message_id: MessageID of the answer.
+    """
+    related = "" if relates_to is None else f"<wsa:RelatesTo>{escape(relates_to)}</wsa:RelatesTo>"
+    head = (
+        f'<soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{WSA}"><soap:Header>'
+        f'<wsa:Action soap:mustUnderstand="1">{escape(action)}</wsa:Action>'
+        f"<wsa:MessageID>{escape(message_id)}</wsa:MessageID>{related}<wsa:To>{WSA_ANONYMOUS}</wsa:To>"
+        "</soap:Header><soap:Body>"
+    )
+    return head.encode(), b"</soap:Body></soap:Envelope>"
+
+
+def action_not_supported(action: str, supported: Collection[str]) -> SoapFault:
+    """The fault for a wsa:Action that this endpoint does not serve (WS-Addressing SOAP Binding 6.4.3)."""
+    return SoapFault(
+        FaultCode.SENDER,
+        f"wsa:Action {shorten(action)!r} is not served here; allowed: {', '.join(sorted(supported))}",
+        subcodes=[f"{{{WSA}}}ActionNotSupported"],
+        detail=f"<wsa:ProblemAction><wsa:Action>{escape(shorten(action))}</wsa:Action></wsa:ProblemAction>",
+    )
+
+
+def _split(root: _Element) -> tuple[_Element | None, _Element]:
+    if root.tag != _ENVELOPE:
+        seen = "SOAP 1.1" if root.tag == f"{{{SOAP11}}}Envelope" else shorten(str(root.tag))
+        raise SoapFault(
+            FaultCode.VERSION_MISMATCH, f"the message is {seen}; allowed: an Envelope of SOAP 1.2 ({SOAP})"
+        )
+    match [child.tag for child in root]:
+        case [header, body] if header == _HEADER and body == _BODY:
+            return root[0], root[1]
+        case [body] if body == _BODY:
+            return None, root[0]
+    raise sender_fault(
+        "soap:Envelope must hold one soap:Body, after at most one soap:Header, and nothing else"
+    )
+
+
+def _check_understood(blocks: Sequence[_Element], understood: Collection[str]) -> None:
+    missed = [
+        str(block.tag)
+        for block in blocks
+        if block.get(_MUST_UNDERSTAND, "").strip(_SPACE) in ("1", "true")
+        and block.tag not in _UNDERSTOOD
+        and block.tag not in understood
+    ]
+    if missed:
+        raise SoapFault(
+            FaultCode.MUST_UNDERSTAND,
+            f"header block {shorten(missed[0])} has mustUnderstand and is not understood here",
+            not_understood=missed[:_NAMED_MISSES],
+        )
+
+
+def _addressing(blocks: Sequence[_Element]) -> Addressing:
+    found: dict[str, _Element] = {}
+    for block in blocks:
+        name = _ONCE.get(str(block.tag))
+        if name in found:
+            raise _invalid(name, "InvalidCardinality", f"wsa:{name} occurs more than once; allowed: once")
+        if name:
+            found[name] = block
+    if "Action" not in found:
+        raise _addressing_fault(
+            "Action", ["MessageAddressingHeaderRequired"], f"the header wsa:Action is missing ({WSA})"
+        )
+    action = _text(found["Action"])
+    if not action:
+        raise _invalid("Action", "InvalidAddress", "wsa:Action is empty")
+    reply_to = _reply_address(found, "ReplyTo")
+    _reply_address(found, "FaultTo")
+    return Addressing(
+        action=action,
+        message_id=_text(found["MessageID"]) or None if "MessageID" in found else None,
+        to=_text(found["To"]) if "To" in found else None,
+        reply_to=reply_to,
+    )
+
+
+def _reply_address(found: dict[str, _Element], name: str) -> str | None:
+    """The address of ReplyTo or FaultTo; answers go back on the connection that brought the request."""
+    if name not in found:
+        return None
+    addresses = found[name].findall(_ADDRESS)
+    if len(addresses) != 1:
+        raise _invalid(name, "MissingAddressInEPR", f"wsa:{name} must hold one wsa:Address")
+    address = _text(addresses[0])
+    if address != WSA_ANONYMOUS:
+        raise _invalid(
+            name,
+            "OnlyAnonymousAddressSupported",
+            f"wsa:{name} is {shorten(address)!r}; allowed: {WSA_ANONYMOUS}",
+        )
+    return address
+
+
+def _invalid(header: str, subcode: str, reason: str) -> SoapFault:
+    return _addressing_fault(header, ["InvalidAddressingHeader", subcode], reason)
+
+
+def _addressing_fault(header: str, subcodes: Sequence[str], reason: str) -> SoapFault:
+    return SoapFault(
+        FaultCode.SENDER,
+        reason,
+        subcodes=[f"{{{WSA}}}{name}" for name in subcodes],
+        detail=f"<wsa:ProblemHeaderQName>wsa:{header}</wsa:ProblemHeaderQName>",
+    )
+
+
+def _text(element: _Element) -> str:
+    return (element.text or "").strip(_SPACE)
+
+
+def _first_text(blocks: Sequence[_Element], tag: str) -> str | None:
+    return next((_text(block) or None for block in blocks if block.tag == tag), None)
