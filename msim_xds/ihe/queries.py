@@ -116,7 +116,10 @@ def _ids(
     return params, (params[0].name, params[1].name)
 
 
-_UUIDS = Param("$uuid", "entry_uuid", Match.EQUAL, required=True, many=True)
+def _uuids(*kinds: ObjectKind) -> Param:
+    return Param("$uuid", "entry_uuid", Match.EQUAL, required=True, many=True, kinds=kinds)
+
+
 _DOCUMENTS, _DOCUMENT_NAMES = _ids(_DE, ENTRIES, many=True)
 _DOCUMENT, _ = _ids(_DE, ENTRIES, many=False)
 _FOLDERS, _FOLDER_NAMES = _ids("$XDSFolder", FOLDERS, many=True)
@@ -213,7 +216,7 @@ _ROWS: Final = (
         "urn:uuid:a7ae438b-4bc2-4642-93e9-be891f7bb155",
         Result.ASSOCIATIONS,
         (ObjectKind.ASSOCIATION,),
-        (_UUIDS, _LEVEL),
+        (_uuids(*ObjectKind), _LEVEL),
     ),
     StoredQuery(
         "GetDocumentsAndAssociations",
@@ -229,7 +232,7 @@ _ROWS: Final = (
         "urn:uuid:51224314-5390-4169-9b91-b1980040715a",
         Result.SETS_OF,
         SETS,
-        (_UUIDS, _LEVEL),
+        (_uuids(*ENTRIES, *FOLDERS), _LEVEL),
         single_patient=True,
     ),
     StoredQuery(

@@ -1,0 +1,252 @@
+"""What each stored query collects from the database (ITI TF-2 3.18.4.1.2.3.7)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from msim_xds.findings import Finding, Refused
+from msim_xds.ihe.names import ObjectKind
+from msim_xds.ihe.queries import ENTRIES, FOLDERS, SETS, Match, Result
+from msim_xds.registry.columns import ASSOCIATION_TYPE, STATUS, fold
+from msim_xds.registry.compile import (
+    ID,
+    PATIENT,
+    Dialect,
+    Scope,
+    Shape,
+    association_statement,
+    object_statement,
+    patient_statement,
+)
+from msim_xds.registry.query_reader import Criterion, Query
+
+Rows = Sequence[tuple[Any, ...]]
+Kinds = tuple[ObjectKind, ...]
+
+#: Parameters that choose kinds, status, types or level: they shape statements instead of being bound.
+_SHAPING: Final = frozenset({Match.OBJECT_TYPE, Match.STATUS, Match.LEVEL, Match.ASSOCIATION_TYPE})
+
+#: Results that one statement yields, so that no snapshot is needed.
+SINGLE: Final = frozenset({Result.FIND, Result.OBJECTS})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Rows of objects and of associations, each object once."""
+
+    objects: Rows
+    associations: Rows = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every query is collected under.
+
+    Attributes:
+        dialect: how statements are written.
+        expand: every spelling of ``code^^scheme`` that means the same.
+    """
+
+    dialect: Dialect
+    expand: Callable[[str], Iterable[str]] | None
+
+
+class Collector:
+    """Collects one query's objects on one connection.
+
+    Args:
+        connection: a snapshot, unless the query's result is in ``SINGLE``.
+        terms: dialect and code spellings.
+        query: the query.
+        limit: how many objects the answer may hold.
+    """
+
+    def __init__(self, connection: Connection, terms: Terms, query: Query, limit: int) -> None:
+        self._connection = connection
+        self._terms = terms
+        self._query = query
+        self._limit = limit
+        self._patient = 0
+
+    def patient(self, cx: str) -> bool:
+        """Take the patient that the query names; False when the registry does not know it."""
+        rows = self._rows(patient_statement(self._terms.dialect), {"cx": cx.strip(), "limit": 1})
+        self._patient = rows[0][0] if rows else 0
+        return bool(rows)
+
+    def collect(self) -> Found:
+        """Everything that the query asks for.
+
+        Raises:
+            Refused: XDSTooManyResults.
+        """
+        found = _COLLECT[self._query.row.result](self)
+        self._check(len(found.objects) + len(found.associations))
+        return found
+
+    def _find(self) -> Found:
+        return Found(self._objects(self._query.row.kinds))
+
+    def _all(self) -> Found:
+        objects = [row for kinds in (SETS, ENTRIES, FOLDERS) for row in self._objects(kinds)]
+        self._check(len(objects))
+        return Found(objects, self._associations(Scope.TOUCHING, given=_ids(objects)))
+
+    def _associations_of(self) -> Found:
+        uuids = self._query.values(Match.EQUAL)
+        objects = self._objects((*ENTRIES, *SETS, *FOLDERS), leaf=False)
+        links = self._associations(Scope.NAMED, leaf=False, given=uuids)
+        return Found((), self._associations(Scope.TOUCHING, given=_ids(objects) + _ids(links)))
+
+    def _documents_and_associations(self) -> Found:
+        entries = self._objects(ENTRIES)
+        return Found(entries, self._associations(Scope.TOUCHING, given=_ids(entries)))
+
+    def _sets_of(self) -> Found:
+        members = self._objects((*ENTRIES, *FOLDERS), leaf=False)
+        sets = self._objects(SETS, Scope.CONTAINERS, _ids(members))
+        return Found(sets, self._associations(Scope.LINKS, given=_ids(sets), targets=_ids(members)))
+
+    def _set_contents(self) -> Found:
+        sets = self._objects(SETS)
+        entries = self._objects(ENTRIES, Scope.MEMBERS, _ids(sets))
+        folders = self._objects(FOLDERS, Scope.MEMBERS, _ids(sets))
+        inner = self._associations(
+            Scope.LINKS_WITHIN, given=_ids(folders), targets=_ids(entries), holders=_ids(sets)
+        )
+        members = _ids(entries) + _ids(folders) + _ids(inner)
+        outer = self._associations(Scope.LINKS, given=_ids(sets), targets=members)
+        return Found([*sets, *entries, *folders], [*outer, *inner])
+
+    def _folder_contents(self) -> Found:
+        folders = self._objects(FOLDERS)
+        entries = self._objects(ENTRIES, Scope.MEMBERS, _ids(folders))
+        links = self._associations(Scope.LINKS, given=_ids(folders), targets=_ids(entries))
+        return Found([*folders, *entries], links)
+
+    def _folders_of(self) -> Found:
+        entries = self._objects(ENTRIES, leaf=False)
+        return Found(self._objects(FOLDERS, Scope.CONTAINERS, _ids(entries)))
+
+    def _related(self) -> Found:
+        entries = self._objects(ENTRIES, leaf=False)
+        wanted = self._query.values(Match.ASSOCIATION_TYPE)
+        types = [ASSOCIATION_TYPE[kind] for kind in wanted if kind in ASSOCIATION_TYPE]
+        links = self._associations(Scope.RELATING, given=_ids(entries), types=types)
+        return Found(self._objects(ENTRIES, Scope.ENDS, _ids(links)), links)
+
+    def _objects(
+        self, kinds: Kinds, scope: Scope = Scope.CRITERIA, given: Sequence[int] = (), leaf: bool | None = None
+    ) -> Rows:
+        """Objects of these kinds in the scope that match the parameters which restrict these kinds."""
+        if scope is not Scope.CRITERIA and not given:
+            return ()
+        query = self._query
+        entry_kinds = query.entry_kinds
+        criteria = [c for c in query.criteria if self._restricts(c, kinds, scope)]
+        bound = [c for c in criteria if c.param.match not in _SHAPING]
+        statuses = [STATUS[v] for c in criteria if c.param.match is Match.STATUS for v in c.groups[0]]
+        shape = Shape(
+            scope,
+            query.leaf if leaf is None else leaf,
+            query.superseded,
+            tuple([kind.value for kind in kinds if kind not in ENTRIES or kind in entry_kinds]),
+            tuple(sorted(set(statuses))),
+            query.row.id,
+            tuple([(c.param.name, len(c.groups)) for c in bound]),
+        )
+        parameters: dict[str, Any] = {"given": self._list(given)} if given else {}
+        for position, criterion in enumerate(bound):
+            self._bind(parameters, f"p{position}", criterion)
+        return self._bounded(object_statement(self._terms.dialect, shape), parameters)
+
+    def _restricts(self, criterion: Criterion, kinds: Kinds, scope: Scope) -> bool:
+        """Whether a parameter restricts objects of these kinds; identifiers say only where to begin."""
+        if scope is not Scope.CRITERIA and criterion.param.name in self._query.row.identifiers:
+            return False
+        return any([kind in kinds for kind in criterion.param.kinds])
+
+    def _associations(self, scope: Scope, *, leaf: bool | None = None, **lists: Sequence[Any]) -> Rows:
+        """Associations in the scope; ``lists`` are what its statement binds."""
+        if not all(lists.values()):
+            return ()
+        query = self._query
+        kinds = tuple([kind.value for kind in query.entry_kinds]) if scope is Scope.RELATING else ()
+        shape = Shape(scope, query.leaf if leaf is None else leaf, query.superseded, kinds)
+        parameters = {name: self._list(values) for name, values in lists.items()}
+        return self._bounded(association_statement(self._terms.dialect, shape), parameters)
+
+    def _bind(self, parameters: dict[str, Any], name: str, criterion: Criterion) -> None:
+        """The bind parameters of one criterion, by group."""
+        param, terms = criterion.param, self._terms
+        for number, values in enumerate(criterion.groups):
+            group = f"{name}_{number}"
+            if param.attribute == "patient_id":
+                parameters[group] = self._patient
+            elif param.match in (Match.TIME_FROM, Match.TIME_TO):
+                parameters[f"{group}_low"] = values[0].low
+                parameters[f"{group}_high"] = values[0].high
+            elif param.match is Match.CODE and terms.expand is not None:
+                parameters[group] = self._list([same for code in values for same in terms.expand(code)])
+            elif param.match is Match.LIKE and terms.dialect.folded:
+                parameters[group] = self._list([fold(pattern) for pattern in values])
+            else:
+                parameters[group] = self._list(values)
+
+    def _list(self, values: Sequence[Any]) -> object:
+        return json.dumps(values) if self._terms.dialect.is_sqlite else list(values)
+
+    def _bounded(self, statement: str, parameters: dict[str, Any]) -> Rows:
+        parameters["limit"] = self._limit + 1
+        rows = self._rows(statement, parameters)
+        self._check(len(rows))
+        return rows
+
+    def _rows(self, statement: str, parameters: dict[str, Any]) -> Rows:
+        return self._connection.exec_driver_sql(statement, parameters).fetchall()
+
+    def _check(self, count: int) -> None:
+        if count > self._limit:
+            raise Refused([_too_many(self._query, self._limit)])
+
+
+def several_patients(found: Found) -> bool:
+    """Whether the objects belong to more than one patient."""
+    return len({row[PATIENT] for row in found.objects}) > 1
+
+
+def _ids(rows: Rows) -> list[int]:
+    return [row[ID] for row in rows]
+
+
+def _too_many(query: Query, limit: int) -> Finding:
+    given = {criterion.param.name for criterion in query.criteria}
+    narrowing = [p.name for p in query.row.params if p.name not in given and p.match is not Match.LEVEL]
+    advice = ["returnType ObjectRef"] if query.leaf else []
+    return Finding(
+        "XDSTooManyResults",
+        f"the answer would hold more than {limit} objects",
+        place=f"AdhocQuery {query.row.name}",
+        allowed="narrow it by "
+        + ", ".join([n for n in narrowing if n not in query.row.identifiers] + advice),
+        source="ITI TF-2 3.18.4.1.3",
+    )
+
+
+_COLLECT: Final[Mapping[Result, Callable[[Collector], Found]]] = {
+    Result.FIND: Collector._find,
+    Result.ALL: Collector._all,
+    Result.OBJECTS: Collector._find,
+    Result.ASSOCIATIONS: Collector._associations_of,
+    Result.DOCUMENTS_AND_ASSOCIATIONS: Collector._documents_and_associations,
+    Result.SETS_OF: Collector._sets_of,
+    Result.SET_CONTENTS: Collector._set_contents,
+    Result.FOLDER_CONTENTS: Collector._folder_contents,
+    Result.FOLDERS_OF: Collector._folders_of,
+    Result.RELATED: Collector._related,
+}

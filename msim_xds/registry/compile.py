@@ -1,0 +1,276 @@
+"""From a stored query to SQL: one statement for each shape of query, values only as bind parameters.
+
+A shape says which parameters are given, with how many AND groups each. Statements are kept by shape as the
+driver's own text, so that a query costs little more than its execution. Every list of values travels as one
+bind parameter, so that the text does not depend on its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    ColumnElement,
+    Select,
+    TableValuedAlias,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.types import TypeEngine
+
+from msim_xds.database.schema import (
+    association,
+    object_author,
+    object_code,
+    object_reference,
+    patient,
+    registry_object,
+)
+from msim_xds.ihe.names import AssociationType, ObjectKind
+from msim_xds.ihe.queries import QUERIES, Match, Param
+from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, CODE_ATTRIBUTE
+
+Condition = ColumnElement[bool]
+
+#: Places in a row. A row of an ObjectRef ends with the entryUUID, a row of a LeafClass has the rest instead.
+ID, PATIENT, HOME, UUID = range(4)
+STATUS_NUMBER, LAST_UPDATE_TIME, DICTIONARY, FRAGMENT = range(3, 7)
+
+
+class Scope(Enum):
+    """Where the candidates of a statement come from; ``given`` are ids passed along."""
+
+    CRITERIA = auto()  # objects: what the query's own parameters select
+    MEMBERS = auto()  # objects that are members of the given objects
+    CONTAINERS = auto()  # objects that have a given object as a member
+    ENDS = auto()  # objects at either end of the given associations
+    NAMED = auto()  # associations by their entryUUID
+    TOUCHING = auto()  # associations from or to the given objects
+    RELATING = auto()  # the same, of the types asked for, with DocumentEntries of the kinds at both ends
+    LINKS = auto()  # HasMembers from the given objects to the targets
+    LINKS_WITHIN = auto()  # the same, which are themselves members of the holders
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the text of a statement depends on; everything else is bound.
+
+    Attributes:
+        scope: where candidates come from.
+        leaf: whether the row carries the fragment or only the entryUUID.
+        superseded: whether deprecated associations count.
+        kinds: kinds of objects; their numbers stand in the text, so that the database can plan with them.
+        statuses: stored availabilityStatus numbers, empty for any; in the text for the same reason.
+        query: id of the row that the parameters belong to.
+        params: parameters given, with their number of AND groups.
+    """
+
+    scope: Scope
+    leaf: bool
+    superseded: bool = False
+    kinds: tuple[int, ...] = ()
+    statuses: tuple[int, ...] = ()
+    query: str = ""
+    params: tuple[tuple[str, int], ...] = ()
+
+
+_TIMES: Final[Mapping[str, str]] = {
+    "creation_time": "time",
+    "submission_time": "time",
+    "last_update_time": "time",
+    "service_start_time": "start",
+    "service_stop_time": "stop",
+}
+_HAS_MEMBER: Final = ASSOCIATION_TYPE[AssociationType.HAS_MEMBER]
+_PARAMS: Final = {(row.id, param.name): param for row in QUERIES.values() for param in row.params}
+_OBJECT, _LINK = registry_object.c, association.c
+_SQLITE: Final = SQLiteDialect_pysqlite(paramstyle="named")
+_POSTGRESQL: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How statements are written.
+
+    Attributes:
+        is_sqlite: for SQLite instead of PostgreSQL.
+        folded: author patterns are matched without case and diacritics; they must be folded themselves.
+    """
+
+    is_sqlite: bool
+    folded: bool
+
+    def text(self, statement: Select[Any]) -> str:
+        """The statement as the driver takes it, with named parameters, one of them ``limit``."""
+        bounded = statement.limit(bindparam("limit", type_=BigInteger)).offset(literal_column("0"))
+        return str(bounded.compile(dialect=_SQLITE if self.is_sqlite else _POSTGRESQL))
+
+    def values(self, name: str, kind: TypeEngine[Any]) -> TableValuedAlias:
+        """A list parameter as a table with the column ``value``."""
+        if self.is_sqlite:
+            return func.json_each(bindparam(name)).table_valued("value")
+        return func.unnest(bindparam(name, type_=ARRAY(kind))).table_valued("value").render_derived()
+
+    def any_of(self, column: Column[Any], name: str) -> Condition:
+        """That the column has one of a list parameter's values."""
+        if self.is_sqlite:
+            return column.in_(select(self.values(name, column.type).c.value))
+        return column == any_(bindparam(name, type_=ARRAY(column.type)))
+
+    def like_any(self, column: Column[Any], owner: Column[Any], name: str) -> Condition:
+        """That one of an object's rows matches one of a list parameter's patterns; no escape character."""
+        patterns = self.values(name, Text())
+        escape = None if self.is_sqlite else ""
+        return (
+            exists()
+            .select_from(patterns)
+            .where(owner == _OBJECT.id, column.like(patterns.c.value, escape=escape))
+        )
+
+
+@lru_cache(maxsize=2)
+def patient_statement(dialect: Dialect) -> str:
+    """SQL for the patient's key; binds ``cx`` and ``limit``."""
+    return dialect.text(select(patient.c.id).where(patient.c.cx == bindparam("cx")))
+
+
+@lru_cache(maxsize=1024)
+def object_statement(dialect: Dialect, shape: Shape) -> str:
+    """SQL for DocumentEntries, SubmissionSets and Folders.
+
+    Binds ``p<n>_<group>`` for the n-th parameter of the shape (``…_low`` and ``…_high`` for a time),
+    ``given`` for the scope's ids, and ``limit``.
+    """
+    conditions = [_literal(_OBJECT.kind, shape.kinds)]
+    if shape.statuses:
+        conditions.append(_literal(_OBJECT.status, shape.statuses))
+    for position, (name, groups) in enumerate(shape.params):
+        param = _PARAMS[shape.query, name]
+        conditions += [
+            _condition(dialect, param, f"p{position}_{group}", shape.kinds) for group in range(groups)
+        ]
+    if shape.scope is not Scope.CRITERIA:
+        conditions.append(_object_scope(dialect, shape))
+    tail = (_OBJECT.status, _OBJECT.last_update_time, _OBJECT.dictionary_id, _OBJECT.fragment)
+    columns = tail if shape.leaf else (_OBJECT.entry_uuid,)
+    return dialect.text(select(_OBJECT.id, _OBJECT.patient_id, _OBJECT.home, *columns).where(*conditions))
+
+
+@lru_cache(maxsize=64)
+def association_statement(dialect: Dialect, shape: Shape) -> str:
+    """SQL for Associations; binds ``given``, ``limit``, by scope ``targets``, ``holders`` or ``types``."""
+    conditions = _association_scope(dialect, shape)
+    if not shape.superseded:
+        conditions.append(_literal(_LINK.status, (APPROVED,)))
+    tail = (_LINK.status, null(), _LINK.dictionary_id, _LINK.fragment)
+    columns = tail if shape.leaf else (_LINK.entry_uuid,)
+    return dialect.text(select(_LINK.id, _LINK.patient_id, _LINK.home, *columns).where(*conditions))
+
+
+def _object_scope(dialect: Dialect, shape: Shape) -> Condition:
+    source, target = _LINK.source_object, _LINK.target_object
+    if shape.scope is Scope.ENDS:
+        given = dialect.any_of(_LINK.id, "given")
+        return _OBJECT.id.in_(select(source).where(given).union_all(select(target).where(given)))
+    near, far = (source, target) if shape.scope is Scope.MEMBERS else (target, source)
+    return _OBJECT.id.in_(select(far).where(dialect.any_of(near, "given"), *_has_member(shape)))
+
+
+def _association_scope(dialect: Dialect, shape: Shape) -> list[Condition]:
+    if shape.scope is Scope.NAMED:
+        return [dialect.any_of(_LINK.entry_uuid, "given")]
+    given = dialect.any_of(_LINK.source_object, "given")
+    if shape.scope in (Scope.TOUCHING, Scope.RELATING):
+        touching = or_(given, dialect.any_of(_LINK.target_object, "given"))
+        return [touching] if shape.scope is Scope.TOUCHING else [touching, *_relating(dialect, shape)]
+    conditions = [
+        given,
+        dialect.any_of(_LINK.target_object, "targets"),
+        _literal(_LINK.type, (_HAS_MEMBER,)),
+    ]
+    if shape.scope is Scope.LINKS_WITHIN:
+        outer = association.alias("outer_link")
+        within = select(outer.c.target_object).where(
+            dialect.any_of(outer.c.source_object, "holders"), _literal(outer.c.type, (_HAS_MEMBER,))
+        )
+        conditions.append(_LINK.id.in_(within))
+    return conditions
+
+
+def _relating(dialect: Dialect, shape: Shape) -> list[Condition]:
+    return [
+        dialect.any_of(_LINK.type, "types"),
+        *(
+            exists().where(_OBJECT.id == end, _literal(_OBJECT.kind, shape.kinds))
+            for end in (_LINK.source_object, _LINK.target_object)
+        ),
+    ]
+
+
+def _has_member(shape: Shape) -> list[Condition]:
+    """That an association is a membership in force."""
+    in_force = [] if shape.superseded else [_literal(_LINK.status, (APPROVED,))]
+    return [_literal(_LINK.type, (_HAS_MEMBER,)), *in_force]
+
+
+def _condition(dialect: Dialect, param: Param, name: str, kinds: tuple[int, ...]) -> Condition:
+    """One AND group of one parameter."""
+    attribute = param.attribute
+    match param.match:
+        case Match.TIME_FROM | Match.TIME_TO:
+            return _time(param, name, kinds)
+        case Match.LIKE:
+            person = object_author.c.person_folded if dialect.folded else object_author.c.person
+            return dialect.like_any(person, object_author.c.object_id, name)
+        case Match.REFERENCE:
+            return dialect.like_any(object_reference.c.value, object_reference.c.object_id, name)
+        case Match.CODE if attribute in CODE_ATTRIBUTE:
+            return exists().where(
+                object_code.c.object_id == _OBJECT.id,
+                _literal(object_code.c.attribute, (CODE_ATTRIBUTE[attribute],)),
+                dialect.any_of(object_code.c.code, name),
+            )
+    if attribute == "patient_id":
+        return _OBJECT.patient_id == bindparam(name, type_=BigInteger)
+    return dialect.any_of(_OBJECT[attribute], name)
+
+
+def _time(param: Param, name: str, kinds: tuple[int, ...]) -> Condition:
+    """One end of a time range, From inclusive and To exclusive (ITI TF-2 3.18.4.1.2.3.4).
+
+    Stored and asked times are periods, as long as their precision. The stored one must not end before From
+    begins, nor begin after To ends, nor be To itself. An object without the time is not excluded.
+    """
+    stem = _TIMES[param.attribute]
+    low, high = _OBJECT[f"{stem}_low"], _OBJECT[f"{stem}_high"]
+    to_low = bindparam(f"{name}_low", type_=BigInteger)
+    to_high = bindparam(f"{name}_high", type_=BigInteger)
+    within = high >= to_low
+    if param.match is Match.TIME_TO:
+        within = and_(low <= to_high, not_(and_(low == to_low, high == to_high)))
+    always_known = stem == "time" and ObjectKind.ON_DEMAND_DOCUMENT_ENTRY not in kinds
+    return within if always_known else or_(low.is_(None), within)
+
+
+def _literal(column: Column[Any], numbers: tuple[int, ...]) -> Condition:
+    """That the column has one of our own numbers, written into the text."""
+    texts: list[ColumnElement[int]] = [literal_column(str(int(number))) for number in numbers]
+    return column == texts[0] if len(texts) == 1 else column.in_(texts)

@@ -1,0 +1,281 @@
+"""From query:AdhocQueryRequest to a checked, typed query (ITI TF-2 3.18.4.1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from unicodedata import normalize
+
+from msim_xds.findings import Finding, Refused
+from msim_xds.ihe.names import (
+    ON_DEMAND_OBJECT_TYPE,
+    QUERY,
+    RIM,
+    STABLE_OBJECT_TYPE,
+    AssociationType,
+    ObjectKind,
+    Status,
+)
+from msim_xds.ihe.queries import ENTRIES, QUERIES, Match, Param, StoredQuery
+from msim_xds.metadata.datatypes import Period, is_dtm, period
+from msim_xds.registry.columns import code_text
+from msim_xds.registry.value_syntax import BadValue, parse
+from msim_xds.settings import LimitSettings
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+_OPTION: Final = f"{{{QUERY}}}ResponseOption"
+_ADHOC: Final = f"{{{RIM}}}AdhocQuery"
+_SLOT: Final = f"{{{RIM}}}Slot"
+_VALUE: Final = f"{{{RIM}}}Value"
+_RETURN_TYPES: Final = {"LeafClass": True, "ObjectRef": False}
+_SYNTAX: Final = "ITI TF-2 3.18.4.1.2.3"
+
+#: Parameters whose values are numbers or times, and so may stand without quotes.
+_BARE: Final = frozenset({Match.TIME_FROM, Match.TIME_TO, Match.LEVEL})
+
+#: Parameters with a closed set of values. A value outside is ignored, as newer senders may know more
+#: (ITI TF-2 3.18.4.1.2.3.7); nothing but such values is a fault.
+_CLOSED: Final[Mapping[Match, Mapping[str, object]]] = {
+    Match.STATUS: {status.value: status for status in Status},
+    Match.OBJECT_TYPE: {
+        STABLE_OBJECT_TYPE: ObjectKind.STABLE_DOCUMENT_ENTRY,
+        ON_DEMAND_OBJECT_TYPE: ObjectKind.ON_DEMAND_DOCUMENT_ENTRY,
+    },
+    Match.AVAILABILITY: {
+        urn: urn
+        for urn in (
+            "urn:ihe:iti:2010:DocumentAvailability:Online",
+            "urn:ihe:iti:2010:DocumentAvailability:Offline",
+        )
+    },
+    Match.ASSOCIATION_TYPE: {kind.value: kind for kind in AssociationType},
+}
+
+#: Queries that have $XDSDocumentEntryType.
+_TYPED: Final = frozenset(r.id for r in QUERIES.values() for p in r.params if p.match is Match.OBJECT_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One parameter as given: every group must match (AND), by any of its values (OR).
+
+    Times are ``Period``, closed sets of values their enumeration (see ``_CLOSED``), the rest strings in NFC.
+    """
+
+    param: Param
+    groups: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A stored query with its parameters, checked.
+
+    Attributes:
+        row: which query.
+        leaf: whole objects (LeafClass) instead of ObjectRefs.
+        criteria: the parameters given, in the order of the row.
+    """
+
+    row: StoredQuery
+    leaf: bool
+    criteria: tuple[Criterion, ...]
+
+    def values(self, match: Match) -> tuple[Any, ...]:
+        """The values of the first parameter that matches so; empty when it is absent."""
+        return next((c.groups[0] for c in self.criteria if c.param.match is match), ())
+
+    @property
+    def patient_id(self) -> str | None:
+        """The patient asked for; None for a query by id."""
+        for criterion in self.criteria:
+            if criterion.param.attribute == "patient_id":
+                return str(criterion.groups[0][0])
+        return None
+
+    @property
+    def entry_kinds(self) -> tuple[ObjectKind, ...]:
+        """The DocumentEntries asked for: where $XDSDocumentEntryType exists, its absence means stable."""
+        if self.row.id not in _TYPED:
+            return ENTRIES
+        given = self.values(Match.OBJECT_TYPE) or ENTRIES[:1]
+        return tuple([kind for kind in ENTRIES if kind in given])
+
+    @property
+    def superseded(self) -> bool:
+        """Whether deprecated Associations are wanted too ($MetadataLevel 2)."""
+        return self.values(Match.LEVEL) == (2,)
+
+
+def read(request: _Element, limits: LimitSettings) -> Query:
+    """The query of an AdhocQueryRequest.
+
+    Raises:
+        Refused: with every finding: XDSUnknownStoredQuery, XDSStoredQueryMissingParam,
+            XDSStoredQueryParamNumber, XDSRegistryError.
+    """
+    option, adhoc = request.find(_OPTION), request.find(_ADHOC)
+    findings: list[Finding] = []
+    return_type = None if option is None else option.get("returnType", "RegistryObject")
+    if return_type not in _RETURN_TYPES:
+        findings.append(_bad_return_type(return_type))
+    query_id = None if adhoc is None else adhoc.get("id")
+    row = None if query_id is None else QUERIES.get(query_id.strip().lower())
+    if row is None:
+        findings.append(_unknown_query(query_id))
+    if row is None or adhoc is None or return_type is None:
+        raise Refused(findings)
+    reader = _Reader(row, limits)
+    criteria = reader.criteria(_slots(adhoc))
+    findings += reader.findings
+    if findings:
+        raise Refused(findings)
+    return Query(row, _RETURN_TYPES[return_type], criteria)
+
+
+def _bad_return_type(seen: str | None) -> Finding:
+    return Finding(
+        "XDSRegistryError",
+        "this returnType is not answered",
+        place="ResponseOption",
+        attribute="returnType",
+        seen=seen,
+        allowed="LeafClass or ObjectRef",
+        source="ITI TF-2 3.18.4.1.2.2",
+    )
+
+
+def _unknown_query(seen: str | None) -> Finding:
+    return Finding(
+        "XDSUnknownStoredQuery",
+        "is not a stored query of ITI-18" if seen else "is missing",
+        place="AdhocQuery",
+        attribute="id",
+        seen=seen,
+        allowed=", ".join(f"{row.name} {row.id}" for row in QUERIES.values()),
+        source="ITI TF-2 3.18.4.1.2.4",
+    )
+
+
+def _slots(adhoc: _Element) -> Iterator[tuple[str, list[str]]]:
+    for slot in adhoc.iterchildren(_SLOT):
+        yield slot.get("name", ""), [value.text or "" for value in slot.iter(_VALUE)]
+
+
+def _time(text: str) -> Period:
+    if not is_dtm(text):
+        raise BadValue("is not a DTM", text, "YYYY[MM[DD[hh[mm[ss]]]]], digits only")
+    return period(text)
+
+
+def _code(text: str) -> str:
+    code, _, scheme = text.partition("^^")
+    if not code or not scheme or "^" in code or "^" in scheme:
+        raise BadValue("is not a coded value", text, "'code^^scheme'")
+    return code_text(code, scheme)
+
+
+def _level(text: str) -> int:
+    if text not in ("1", "2"):
+        raise BadValue("is not a metadata level", text, "1 or 2")
+    return int(text)
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise BadValue("is empty", text, "a value, or no parameter at all")
+    return normalize("NFC", text)
+
+
+_CONVERT: Final[Mapping[Match, Callable[[str], object]]] = {
+    Match.EQUAL: _text,
+    Match.LIKE: _text,
+    Match.REFERENCE: _text,
+    Match.CODE: _code,
+    Match.TIME_FROM: _time,
+    Match.TIME_TO: _time,
+    Match.LEVEL: _level,
+}
+
+
+class _Reader:
+    """Reads the parameters of one query, collecting findings."""
+
+    def __init__(self, row: StoredQuery, limits: LimitSettings) -> None:
+        self.row = row
+        self.limits = limits
+        self.findings: list[Finding] = []
+
+    def criteria(self, slots: Iterator[tuple[str, list[str]]]) -> tuple[Criterion, ...]:
+        """Every parameter of the row that the slots give; slots of other names are ignored."""
+        given: dict[str, list[list[str]]] = {}
+        for number, (name, values) in enumerate(slots):
+            if number == self.limits.slots:
+                self._find("XDSRegistryError", "", f"has more than {number} Slots")
+                return ()
+            if values:  # an empty ValueList says that the parameter is absent
+                given.setdefault(name, []).append(values)
+        self._check_identifiers(given)
+        return tuple(
+            Criterion(param, groups)
+            for param in self.row.params
+            if (groups := self._groups(param, given.get(param.name, ())))
+        )
+
+    def _check_identifiers(self, given: Mapping[str, object]) -> None:
+        names = self.row.identifiers
+        present = [name for name in names if name in given]
+        if names and not present:
+            self._find("XDSStoredQueryMissingParam", " or ".join(names), "exactly one of these is required")
+        for name in present[1:]:
+            self._find("XDSStoredQueryParamNumber", name, f"excludes {present[0]}")
+
+    def _groups(self, param: Param, slots: Sequence[list[str]]) -> tuple[tuple[Any, ...], ...]:
+        if not slots and param.required:
+            self._find("XDSStoredQueryMissingParam", param.name, "is required")
+        if len(slots) > 1 and not param.repeat:
+            self._find("XDSStoredQueryParamNumber", param.name, "may be given in one Slot only")
+        return tuple(group for values in slots if (group := self._group(param, values)))
+
+    def _group(self, param: Param, values: Sequence[str]) -> tuple[Any, ...]:
+        limits = self.limits
+        try:
+            bare = param.match in _BARE
+            items = parse(values, bare=bare, most=limits.values, longest=limits.value_chars)
+            if len(items) > 1 and not param.many:
+                self._find("XDSStoredQueryParamNumber", param.name, "takes a single value")
+                return ()
+            if (known := _CLOSED.get(param.match)) is not None:
+                return self._known(param, items, known)
+            if param.attribute == "entry_uuid":
+                return tuple(_text(item).lower() for item in items)
+            convert = _CONVERT[param.match]
+            return tuple([convert(item) for item in items])
+        except BadValue as bad:
+            self._find("XDSRegistryError", param.name, str(bad), bad.seen, bad.allowed, _SYNTAX)
+            return ()
+
+    def _known(self, param: Param, items: Sequence[str], known: Mapping[str, object]) -> tuple[Any, ...]:
+        values = tuple([known[item] for item in items if item in known])
+        if not values:
+            code = "XDSStoredQueryMissingParam" if param.required else "XDSRegistryError"
+            self._find(code, param.name, "holds no known value", items[0], " or ".join(known))
+        return values
+
+    def _find(
+        self, code: str, name: str, problem: str, seen: str | None = None, allowed: str = "", source: str = ""
+    ) -> None:
+        self.findings.append(
+            Finding(
+                code,
+                problem,
+                place=f"AdhocQuery {self.row.name}",
+                attribute=name,
+                seen=seen,
+                allowed=allowed,
+                source=source or self.row.section,
+                context=name if code != "XDSRegistryError" else "",
+            )
+        )
