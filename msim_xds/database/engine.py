@@ -47,8 +47,9 @@ class SchemaMismatch(RuntimeError):
 class Database:
     """A SQLite file or a PostgreSQL database.
 
-    Every statement may raise TimeoutError (a lock, a statement or a free connection took too long: busy) and
-    OSError with errno ENOSPC (no room left) in place of the driver's own errors.
+    In place of the driver's own errors, every use may raise TimeoutError (a lock, a statement or a free
+    connection took too long, or the server cannot be reached: try again later) and OSError with errno ENOSPC
+    (no room left).
 
     Args:
         url: SQLAlchemy URL, ``sqlite:///path`` or ``postgresql+psycopg://…``.
@@ -225,6 +226,8 @@ def _as_builtin(context: ExceptionContext) -> None:
         raise TimeoutError(f"the database is busy ({code})") from original
     if code in _FULL:
         raise OSError(errno.ENOSPC, f"the database has no room left ({code})") from original
+    if context.is_disconnect or (context.connection is None and context.dialect.name != "sqlite"):
+        raise TimeoutError(f"the database cannot be reached: {original}") from original
 
 
 def _revision(connection: Connection) -> str | None:
