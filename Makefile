@@ -31,7 +31,7 @@ format: $(VENV)/.installed-test ## Let ruff put the sources in shape
 	$(BIN)/ruff format
 
 bench: $(VENV)/.installed-test ## Load, measure and print the figures of docs/performance.md
-	$(BIN)/python bench/run.py $(BENCH_ARGS)
+	$(BIN)/python -m bench.run $(BENCH_ARGS)
 
 docs: $(VENV)/.installed ## Write the generated pages of docs/ anew
 	$(BIN)/python docs/generate.py
