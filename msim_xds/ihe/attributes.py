@@ -96,7 +96,7 @@ DOCUMENT_ENTRY: Final = (
     Attribute(_DE, "homeCommunityId", "home", Where.XML, "home", "home_community_id", 1, O, O, f"{_E}.12"),
     Attribute(_DE, "languageCode", "language_code", Where.SLOT, "languageCode", "language", 1, R, R, f"{_E}.13"),
     Attribute(_DE, "legalAuthenticator", "legal_authenticator", Where.SLOT, "legalAuthenticator", "xcn", 1, O, O, f"{_E}.14"),
-    Attribute(_DE, "logicalID", "logical_id", Where.XML, "lid", "uuid", 1, O, O, f"{_E}.31"),
+    Attribute(_DE, "logicalID", "logical_id", Where.XML, "lid", "logical_id", 1, O, O, f"{_E}.31"),
     Attribute(_DE, "mimeType", "mime_type", Where.XML, "mimeType", "mime_type", 1, R, R, f"{_E}.15"),
     Attribute(_DE, "objectType", "object_type", Where.XML, "objectType", "object_type", 1, R, R, f"{_E}.29"),
     Attribute(_DE, "patientId", "patient_id", Where.IDENTIFIER, _uuid("58a6f841-87b3-4a3e-92fd-a8ffeff98427"), "cx", 1, R, R, f"{_E}.16"),
@@ -128,7 +128,7 @@ SUBMISSION_SET: Final = (
     Attribute(_SS, "submissionTime", "submission_time", Where.SLOT, "submissionTime", "dtm", 1, R, R, f"{_S}.10"),
     Attribute(_SS, "title", "title", Where.NAME, "Name", "title_256", 1, O, O, f"{_S}.11"),
     Attribute(_SS, "uniqueId", "unique_id", Where.IDENTIFIER, _uuid("96fdda7c-d067-4183-912e-bf5ee74998a8"), "set_identifier", 1, R, R, f"{_S}.12"),
-    Attribute(_SS, "logicalID", "logical_id", Where.XML, "lid", "uuid", 1, O, O, _S),
+    Attribute(_SS, "logicalID", "logical_id", Where.XML, "lid", "logical_id", 1, O, O, _S),
     Attribute(_SS, "version", "version", Where.VERSION, "versionName", "version", 1, O, O, _S),
 )
 
@@ -142,7 +142,7 @@ FOLDER: Final = (
     Attribute(_FD, "patientId", "patient_id", Where.IDENTIFIER, _uuid("f64ffdf0-4b97-4e06-b79f-a52b38ec2f8a"), "cx", 1, R, R, f"{_F}.7"),
     Attribute(_FD, "title", "title", Where.NAME, "Name", "title_256", 1, R, R, f"{_F}.8"),
     Attribute(_FD, "uniqueId", "unique_id", Where.IDENTIFIER, _uuid("75df8f67-9973-4fbe-a900-df66cefecc5a"), "set_identifier", 1, R, R, f"{_F}.9"),
-    Attribute(_FD, "logicalID", "logical_id", Where.XML, "lid", "uuid", 1, O, O, _F),
+    Attribute(_FD, "logicalID", "logical_id", Where.XML, "lid", "logical_id", 1, O, O, _F),
     Attribute(_FD, "version", "version", Where.VERSION, "versionName", "version", 1, O, O, _F),
 )
 # fmt: on

@@ -1,0 +1,289 @@
+"""Writes objects as ebRIM: the fragments that the registry keeps, and whole submissions (ITI TF-3 4.2.3.1).
+
+Children stand in schema order: Slot, Name, Description, VersionInfo, Classification, ExternalIdentifier.
+What an object lacks is left out.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any, Final
+
+from msim_xds.ihe.attributes import ATTRIBUTES, AUTHOR_SLOTS, Attribute, Owner, Where
+from msim_xds.ihe.names import (
+    ASSOCIATION_DOCUMENTATION_SCHEME,
+    ASSOCIATION_OBJECT_TYPE,
+    CLASSIFICATION_OBJECT_TYPE,
+    EXTERNAL_IDENTIFIER_OBJECT_TYPE,
+    FOLDER_NODE,
+    LCM,
+    PACKAGE_OBJECT_TYPE,
+    RIM,
+    SUBMISSION_SET_NODE,
+)
+from msim_xds.metadata.model import (
+    Association,
+    Author,
+    Code,
+    DocumentEntry,
+    Folder,
+    InternationalString,
+    MetadataObject,
+    RegistryObject,
+    Slot,
+    Submission,
+    SubmissionSet,
+)
+
+HOLE: Final = "\0"  # cannot occur in XML, so a fragment's holes are unmistakable
+
+_TEXT: Final = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("\r"): "&#13;"}
+_ATTRIBUTE: Final = {**_TEXT, ord('"'): "&quot;", ord("\t"): "&#9;", ord("\n"): "&#10;"}
+
+_VALUES: Final = "<rim:ValueList><rim:Value>"
+_NEXT_VALUE: Final = "</rim:Value><rim:Value>"
+_SLOT_END: Final = "</rim:Value></rim:ValueList></rim:Slot>"
+_CODING_SCHEME: Final = f'<rim:Slot name="codingScheme">{_VALUES}'
+_AUTHOR_SLOTS: Final = tuple(
+    (f'<rim:Slot name="{name}">{_VALUES}', attrgetter(field), most == 1)
+    for name, field, _, most in AUTHOR_SLOTS
+)
+
+
+def write(obj: RegistryObject) -> bytes:
+    """An object as the registry keeps it, with holes for what changes later; ``splice`` fills them.
+
+    Holes are, in this order: the home attribute, the status URN, and for a Folder the lastUpdateTime.
+    """
+    ids = _SubIds(uuid.uuid5(uuid.NAMESPACE_URL, obj.entry_uuid))
+    status = f' status="{HOLE}"'
+    if isinstance(obj, Association):
+        return _association(replace(obj, object_type=ASSOCIATION_OBJECT_TYPE), HOLE, status, ids).encode()
+    if isinstance(obj, Folder):
+        obj = replace(obj, last_update_time=HOLE)
+    kept = replace(obj, logical_id=obj.logical_id or obj.entry_uuid, version=obj.version or "1")
+    return _WRITERS[type(obj)](kept, HOLE, status, ids).encode()
+
+
+def splice(fragment: bytes, home: bytes, status: bytes, last_update_time: bytes = b"") -> bytes:
+    """A fragment with its holes filled.
+
+    Args:
+        fragment: what ``write`` made.
+        home: ``b''`` or ``b' home="urn:oid:…"'``, from ``home_attribute``.
+        status: status URN.
+        last_update_time: DTM of a Folder.
+    """
+    pieces = fragment.split(b"\0")
+    if len(pieces) == 3:
+        return b"".join((pieces[0], home, pieces[1], status, pieces[2]))
+    return b"".join((pieces[0], home, pieces[1], status, pieces[2], last_update_time, pieces[3]))
+
+
+def home_attribute(home: str | None) -> bytes:
+    """The home attribute as ``splice`` takes it; empty for no homeCommunityId."""
+    return _optional("home", home).encode()
+
+
+def submit_objects(submission: Submission) -> bytes:
+    """A whole lcm:SubmitObjectsRequest, every value and symbolic id as it stands in ``submission``."""
+    objects = "".join(map(_sent, submission.objects()))
+    return (
+        f'<lcm:SubmitObjectsRequest xmlns:lcm="{LCM}" xmlns:rim="{RIM}"><rim:RegistryObjectList>'
+        f"{objects}</rim:RegistryObjectList></lcm:SubmitObjectsRequest>"
+    ).encode()
+
+
+def _sent(obj: RegistryObject) -> str:
+    home, status = _optional("home", obj.home), _optional("status", obj.status)
+    ids = _SubIds(uuid.uuid4())
+    if isinstance(obj, Association):
+        return _association(obj, home, status, ids)
+    return _WRITERS[type(obj)](obj, home, status, ids)
+
+
+class _SubIds:
+    """Ids of the Classifications and ExternalIdentifiers of one object.
+
+    They count up from one UUID: made from the object's own id they are the same at every writing, and what
+    they have in common compresses away.
+    """
+
+    __slots__ = ("_count", "_stem")
+
+    def __init__(self, base: uuid.UUID) -> None:
+        self._stem = f"urn:uuid:{base}"[:-8]
+        self._count = 0
+
+    def next(self) -> str:
+        self._count += 1
+        return f"{self._stem}{self._count:08x}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """How objects of one kind are written; the constant text around each value is made once."""
+
+    element: str
+    slots: tuple[tuple[str, Callable[[Any], Any], bool], ...]
+    codes: tuple[tuple[str, Callable[[Any], Any], bool], ...]
+    authors: str
+    identifiers: tuple[tuple[str, str, Callable[[Any], Any]], ...]
+    marker: str
+
+    @classmethod
+    def of(cls, owner: Owner, element: str, node: str) -> _Writer:
+        rows = ATTRIBUTES[owner]
+
+        def at(where: Where) -> list[Attribute]:
+            return [row for row in rows if row.where is where]
+
+        return cls(
+            element,
+            tuple(
+                (f'<rim:Slot name="{r.key}">{_VALUES}', attrgetter(r.field), r.most == 1)
+                for r in at(Where.SLOT)
+            ),
+            tuple((_classification(r.key), attrgetter(r.field), r.most == 1) for r in at(Where.CODE)),
+            next((_classification(r.key) for r in at(Where.AUTHOR)), ""),
+            tuple(_identifier(owner, r) for r in at(Where.IDENTIFIER)),
+            node and f' objectType="{CLASSIFICATION_OBJECT_TYPE}" classificationNode="{node}"/>',
+        )
+
+    def __call__(self, obj: MetadataObject, home: str, status: str, ids: _SubIds) -> str:
+        owner = _attribute(obj.entry_uuid)
+        lid = _optional("lid", obj.logical_id)
+        out = [f'<rim:{self.element} id="{owner}"{home}{lid}{status}']
+        if isinstance(obj, DocumentEntry):
+            out += (_optional("objectType", obj.object_type), _optional("mimeType", obj.mime_type), ">")
+        else:
+            out.append(f' objectType="{PACKAGE_OBJECT_TYPE}">')
+        self._slots(out, obj)
+        _international(out, "Name", obj.title)
+        _international(out, "Description", obj.comments)
+        if obj.version is not None:
+            out.append(f'<rim:VersionInfo versionName="{_attribute(obj.version)}"/>')
+        self._classifications(out, obj, owner, ids)
+        for head, tail, value_of in self.identifiers:
+            value = value_of(obj)
+            if value is not None:
+                out.append(f'{head}{ids.next()}" registryObject="{owner}" value="{_attribute(value)}{tail}')
+        out.append(f"</rim:{self.element}>")
+        return "".join(out)
+
+    def _slots(self, out: list[str], obj: MetadataObject) -> None:
+        for head, value_of, single in self.slots:
+            value = value_of(obj)
+            if value:
+                text = _text(value) if single else _NEXT_VALUE.join(map(_text, value))
+                out += (head, text, _SLOT_END)
+        _extra(out, obj.extra)
+
+    def _classifications(self, out: list[str], obj: MetadataObject, owner: str, ids: _SubIds) -> None:
+        if not isinstance(obj, Folder):
+            for author in obj.authors:
+                _author(out, self.authors, author, owner, ids)
+        for head, value_of, single in self.codes:
+            value = value_of(obj)
+            if value:
+                for code in (value,) if single else value:
+                    _code(out, head, code, owner, ids)
+        if self.marker:
+            out.append(f'<rim:Classification id="{ids.next()}" classifiedObject="{owner}"{self.marker}')
+
+
+def _association(obj: Association, home: str, status: str, ids: _SubIds) -> str:
+    owner = _attribute(obj.entry_uuid)
+    out = [
+        f'<rim:Association id="{owner}"{home}{status}{_optional("objectType", obj.object_type)}'
+        f' associationType="{_attribute(obj.type)}" sourceObject="{_attribute(obj.source)}"'
+        f' targetObject="{_attribute(obj.target)}">'
+    ]
+    if obj.submission_set_status:
+        _extra(out, (Slot("SubmissionSetStatus", obj.submission_set_status),))
+    _extra(out, obj.slots)
+    _international(out, "Name", obj.name)
+    _international(out, "Description", obj.comments)
+    for code in obj.documentation:
+        _code(out, _classification(ASSOCIATION_DOCUMENTATION_SCHEME), code, owner, ids)
+    out.append("</rim:Association>")
+    return "".join(out)
+
+
+def _classification(scheme: str) -> str:
+    return (
+        f'<rim:Classification objectType="{CLASSIFICATION_OBJECT_TYPE}" classificationScheme="{scheme}" id="'
+    )
+
+
+def _identifier(owner: Owner, row: Attribute) -> tuple[str, str, Callable[[Any], Any]]:
+    """Text before the id, text after the value, and where the value comes from."""
+    head = (
+        f'<rim:ExternalIdentifier objectType="{EXTERNAL_IDENTIFIER_OBJECT_TYPE}"'
+        f' identificationScheme="{row.key}" id="'
+    )
+    tail = (
+        f'"><rim:Name><rim:LocalizedString value="XDS{owner.value}.{row.name}"/></rim:Name>'
+        "</rim:ExternalIdentifier>"
+    )
+    return head, tail, attrgetter(row.field)
+
+
+def _code(out: list[str], head: str, code: Code, owner: str, ids: _SubIds) -> None:
+    out.append(
+        f'{head}{ids.next()}" classifiedObject="{owner}" nodeRepresentation="{_attribute(code.code)}">'
+        f"{_CODING_SCHEME}{_text(code.scheme)}{_SLOT_END}"
+    )
+    _extra(out, code.extra)
+    _international(out, "Name", code.display)
+    out.append("</rim:Classification>")
+
+
+def _author(out: list[str], head: str, author: Author, owner: str, ids: _SubIds) -> None:
+    out.append(f'{head}{ids.next()}" classifiedObject="{owner}" nodeRepresentation="">')
+    for slot, value_of, single in _AUTHOR_SLOTS:
+        value = value_of(author)
+        if value:
+            out += (slot, _text(value) if single else _NEXT_VALUE.join(map(_text, value)), _SLOT_END)
+    _extra(out, author.extra)
+    out.append("</rim:Classification>")
+
+
+def _extra(out: list[str], slots: Iterable[Slot]) -> None:
+    for slot in slots:
+        head = f'<rim:Slot name="{_attribute(slot.name)}"{_optional("slotType", slot.slot_type)}>'
+        if slot.values:
+            out += (head, _VALUES, _NEXT_VALUE.join(map(_text, slot.values)), _SLOT_END)
+        else:
+            out += (head, "<rim:ValueList/></rim:Slot>")
+
+
+def _international(out: list[str], element: str, texts: InternationalString) -> None:
+    if texts:
+        out.append(f"<rim:{element}>")
+        for text in texts:
+            lang, charset = _optional("xml:lang", text.lang), _optional("charset", text.charset)
+            out.append(f'<rim:LocalizedString{lang}{charset} value="{_attribute(text.value)}"/>')
+        out.append(f"</rim:{element}>")
+
+
+def _optional(name: str, value: str | None) -> str:
+    return "" if value is None else f' {name}="{_attribute(value)}"'
+
+
+def _text(value: str) -> str:
+    return value.translate(_TEXT)
+
+
+def _attribute(value: str) -> str:
+    return value.translate(_ATTRIBUTE)
+
+
+_WRITERS: Final = {
+    DocumentEntry: _Writer.of(Owner.DOCUMENT_ENTRY, "ExtrinsicObject", ""),
+    SubmissionSet: _Writer.of(Owner.SUBMISSION_SET, "RegistryPackage", SUBMISSION_SET_NODE),
+    Folder: _Writer.of(Owner.FOLDER, "RegistryPackage", FOLDER_NODE),
+}
