@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
-from datetime import tzinfo
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from msim_xds.database.schema import registry_object
 from msim_xds.ihe.names import AssociationType, Status
-from msim_xds.metadata.datatypes import period
 from msim_xds.metadata.model import Code, DocumentEntry, Folder, MetadataObject, SubmissionSet
+from msim_xds.metadata.period import period
 
 #: availabilityStatus as stored.
 STATUS: Final = {Status.APPROVED: 1, Status.DEPRECATED: 2}
@@ -62,7 +62,7 @@ class Columns:
     references: frozenset[str]
 
 
-def columns_of(thing: MetadataObject, zone: tzinfo | None) -> Columns:
+def columns_of(thing: MetadataObject, zone: ZoneInfo | None) -> Columns:
     """The search columns of an object whose metadata keeps the rules.
 
     Args:
@@ -101,7 +101,7 @@ def fold(text: str) -> str:
     return "".join(c for c in decomposed if not unicodedata.combining(c)).translate(_UNDECOMPOSED)
 
 
-def _entry_columns(entry: DocumentEntry, row: dict[str, Any], zone: tzinfo | None) -> Columns:
+def _entry_columns(entry: DocumentEntry, row: dict[str, Any], zone: ZoneInfo | None) -> Columns:
     _put_time(row, "time", entry.creation_time, zone)
     _put_time(row, "start", entry.service_start_time, zone)
     _put_time(row, "stop", entry.service_stop_time, zone)
@@ -117,7 +117,7 @@ def _entry_columns(entry: DocumentEntry, row: dict[str, Any], zone: tzinfo | Non
     return Columns(row, codes, _persons(entry), frozenset(_nfc(value) for value in entry.reference_ids))
 
 
-def _put_time(row: dict[str, Any], stem: str, dtm: str | None, zone: tzinfo | None) -> None:
+def _put_time(row: dict[str, Any], stem: str, dtm: str | None, zone: ZoneInfo | None) -> None:
     if dtm is not None:
         bounds = period(dtm, zone)
         row[f"{stem}_low"], row[f"{stem}_high"] = bounds.low, bounds.high

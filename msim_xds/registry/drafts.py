@@ -1,0 +1,144 @@
+"""A submission made ready for the store: everything that can be done before the transaction begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from msim_xds.findings import Finding, errors
+from msim_xds.ihe.transactions import Transaction
+from msim_xds.metadata import fragments
+from msim_xds.metadata.digest import submission_digest
+from msim_xds.metadata.ebrim import Reading
+from msim_xds.metadata.model import Association, Folder, MetadataObject, RegistryObject, Submission
+from msim_xds.metadata.resolve import resolve
+from msim_xds.metadata.rules import Rules, without_extra_metadata
+from msim_xds.metadata.rules import findings as judge
+from msim_xds.metadata.values import is_uuid, looks_like_uuid
+from msim_xds.registry.columns import Columns, columns_of
+from msim_xds.registry.fragment_codec import FragmentCodec
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectDraft:
+    """An entry, set or folder: its columns, and its fragment packed."""
+
+    columns: Columns
+    dictionary_id: int
+    fragment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationDraft:
+    """An association, and its fragment packed."""
+
+    association: Association
+    dictionary_id: int
+    fragment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A submission on its way into the store.
+
+    Attributes:
+        submission: with UUIDs for ids.
+        places: by entryUUID, how findings name the object.
+        mentioned: UUIDs that the registry may know: those that the sender chose, and those outside.
+        digest: recognises a retry.
+        findings: what is wrong with it as far as the store need not be asked.
+        last_update_time: DTM of folders that change with it.
+        objects: its sets, entries and folders; empty when a finding refuses the submission.
+        associations: likewise.
+    """
+
+    submission: Submission
+    places: Mapping[str, str]
+    mentioned: frozenset[str]
+    digest: bytes
+    findings: tuple[Finding, ...]
+    last_update_time: str
+    objects: tuple[ObjectDraft, ...] = ()
+    associations: tuple[AssociationDraft, ...] = ()
+
+    @property
+    def things(self) -> tuple[MetadataObject, ...]:
+        """Sets, entries and folders: all that has a uniqueId."""
+        submission = self.submission
+        return (*submission.submission_sets, *submission.entries, *submission.folders)
+
+    @property
+    def patient(self) -> str:
+        """CX of the patient; empty where the submission does not name exactly one SubmissionSet with one."""
+        sets = self.submission.submission_sets
+        return (sets[0].patient_id or "").strip() if len(sets) == 1 else ""
+
+
+class Drafter:
+    """Judges, resolves and packs submissions; safe to share between threads."""
+
+    def __init__(
+        self,
+        codec: FragmentCodec,
+        rules: Rules,
+        clock: Callable[[], datetime],
+        new_uuid: Callable[[], str],
+    ) -> None:
+        self._codec = codec
+        self._rules = rules
+        self._clock = clock
+        self._new_uuid = new_uuid
+
+    def draft(self, reading: Reading, transaction: Transaction) -> Draft:
+        """The submission ready for the store, with every finding that needs no store."""
+        found = judge(reading, transaction, self._rules)
+        given, warnings = without_extra_metadata(reading.submission, self._rules)
+        resolved = resolve(given, self._new_uuid)
+        pairs = list(zip(given.objects(), resolved.objects(), strict=True))
+        draft = Draft(
+            resolved,
+            {thing.entry_uuid: sent.place for sent, thing in pairs},
+            _mentioned(pairs),
+            submission_digest(reading.submission),
+            (*found, *warnings),
+            self._clock().strftime("%Y%m%d%H%M%S"),
+        )
+        if errors(found):
+            return draft
+        return replace(
+            draft, objects=self._objects(draft), associations=self.associations(resolved.associations)
+        )
+
+    def associations(self, links: Iterable[Association]) -> tuple[AssociationDraft, ...]:
+        """Associations ready for the store."""
+        return tuple(AssociationDraft(link, *self._codec.pack(fragments.write(link))) for link in links)
+
+    def _objects(self, draft: Draft) -> tuple[ObjectDraft, ...]:
+        source = draft.submission.submission_sets[0].source_id
+        zone = self._rules.zone_for(source)
+        keep_lid = self._rules.tolerances(source).versioned_submission
+        kept = (_as_kept(thing, draft.last_update_time, keep_lid=keep_lid) for thing in draft.things)
+        return tuple(
+            ObjectDraft(columns_of(thing, zone), *self._codec.pack(fragments.write(thing))) for thing in kept
+        )
+
+
+def _as_kept(thing: MetadataObject, now: str, *, keep_lid: bool) -> MetadataObject:
+    """With what the registry sets on a first submission (ITI TF-3 4.2.3.2.31, 4.2.3.2.32, 4.2.3.4.6)."""
+    lid = thing.logical_id
+    kept = lid if keep_lid and lid is not None and is_uuid(lid) else thing.entry_uuid
+    if isinstance(thing, Folder):
+        return replace(thing, logical_id=kept, version="1", last_update_time=now)
+    return replace(thing, logical_id=kept, version="1")
+
+
+def _mentioned(pairs: Iterable[tuple[RegistryObject, RegistryObject]]) -> frozenset[str]:
+    """Ids of objects and of what they name, without the ids that were made for symbolic ones just now."""
+    fresh: set[str] = set()
+    ids: set[str] = set()
+    for sent, thing in pairs:
+        (ids if looks_like_uuid(sent.entry_uuid) else fresh).add(thing.entry_uuid)
+        if isinstance(thing, Association):
+            ids.update((thing.source, thing.target))
+    return frozenset(ids - fresh)

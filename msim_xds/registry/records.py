@@ -1,0 +1,141 @@
+"""Writes registry rows: statements built once, many rows each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import BindParameter, Connection, bindparam, insert, update
+from sqlalchemy.dialects import postgresql
+
+from msim_xds.database.schema import (
+    association,
+    object_author,
+    object_code,
+    object_reference,
+    registry_object,
+    unique_identity,
+)
+from msim_xds.ihe.names import AssociationType, ObjectKind
+from msim_xds.metadata.model import DocumentEntry, MetadataObject
+from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, DEPRECATED, fold
+from msim_xds.registry.drafts import AssociationDraft, ObjectDraft
+
+Row = dict[str, Any]
+
+_ADD_OBJECTS: Final = insert(registry_object)
+_ADD_CODES: Final = insert(object_code)
+_ADD_AUTHORS: Final = insert(object_author)
+_ADD_REFERENCES: Final = insert(object_reference)
+_ADD_ASSOCIATIONS: Final = insert(association)
+_CLAIM: Final = insert(unique_identity)
+_CLAIM_IF_FREE: Final = (
+    postgresql.insert(unique_identity).on_conflict_do_nothing().returning(unique_identity.c.unique_id)
+)
+_GIVEN: Final[BindParameter[Any]] = bindparam("given", expanding=True)
+_DEPRECATE: Final = update(registry_object).where(registry_object.c.id.in_(_GIVEN)).values(status=DEPRECATED)
+#: A Folder's time never goes back, however long its submission has waited for its turn.
+_TOUCH: Final = (
+    update(registry_object)
+    .where(registry_object.c.id.in_(_GIVEN), registry_object.c.time_low < bindparam("moment"))
+    .values(last_update_time=bindparam("dtm"), time_low=bindparam("moment"), time_high=bindparam("moment"))
+)
+
+
+def claim_unique_ids(
+    connection: Connection, things: Iterable[MetadataObject], digest: bytes, known: Collection[str]
+) -> set[str]:
+    """Note the first use of the uniqueIds that are not ``known``.
+
+    Returns:
+        Those that another transaction has taken since the registry was asked for them.
+    """
+    rows = {
+        thing.unique_id: {
+            "unique_id": thing.unique_id,
+            "kind": int(thing.kind),
+            "hash": thing.hash and thing.hash.lower() if isinstance(thing, DocumentEntry) else None,
+            "size": thing.size and int(thing.size) if isinstance(thing, DocumentEntry) else None,
+            "submission_digest": digest if thing.kind is ObjectKind.SUBMISSION_SET else None,
+        }
+        for thing in things
+        if thing.unique_id is not None and thing.unique_id not in known
+    }
+    if not rows:
+        return set()
+    ordered = [rows[unique_id] for unique_id in sorted(rows)]  # one order for all, so that none deadlock
+    if connection.dialect.name == "sqlite":  # its one writer has asked already
+        connection.execute(_CLAIM, ordered)
+        return set()
+    return rows.keys() - set(connection.execute(_CLAIM_IF_FREE, ordered).scalars())
+
+
+def add_objects(connection: Connection, patient_id: int, numbered: Iterable[tuple[int, ObjectDraft]]) -> None:
+    """Insert sets, entries and folders with everything that is searched for."""
+    objects: list[Row] = []
+    codes: list[Row] = []
+    authors: list[Row] = []
+    references: list[Row] = []
+    for key, draft in numbered:
+        columns = draft.columns
+        objects.append(
+            columns.row
+            | {
+                "id": key,
+                "patient_id": patient_id,
+                "dictionary_id": draft.dictionary_id,
+                "fragment": draft.fragment,
+            }
+        )
+        codes += ({"object_id": key, "attribute": n, "code": code} for n, code in columns.codes)
+        references += ({"object_id": key, "value": value} for value in columns.references)
+        authors += (
+            {"object_id": key, "position": position, "person": person, "person_folded": fold(person)}
+            for position, person in enumerate(columns.persons)
+        )
+    for statement, rows in (
+        (_ADD_OBJECTS, objects),
+        (_ADD_CODES, codes),
+        (_ADD_AUTHORS, authors),
+        (_ADD_REFERENCES, references),
+    ):
+        if rows:
+            connection.execute(statement, rows)
+
+
+def add_associations(
+    connection: Connection,
+    patient_id: int,
+    numbered: Sequence[tuple[int, AssociationDraft]],
+    keys: Mapping[str, int],
+) -> None:
+    """Insert associations; ``keys`` gives the ids of what they name."""
+    rows = [
+        {
+            "id": key,
+            "patient_id": patient_id,
+            "entry_uuid": draft.association.entry_uuid,
+            "type": ASSOCIATION_TYPE[AssociationType(draft.association.type)],
+            "status": APPROVED,
+            "source_object": keys[draft.association.source],
+            "target_object": keys[draft.association.target],
+            "home": draft.association.home,
+            "dictionary_id": draft.dictionary_id,
+            "fragment": draft.fragment,
+        }
+        for key, draft in numbered
+    ]
+    if rows:
+        connection.execute(_ADD_ASSOCIATIONS, rows)
+
+
+def deprecate(connection: Connection, entries: Collection[int]) -> None:
+    """Set availabilityStatus of these entries to Deprecated."""
+    if entries:
+        connection.execute(_DEPRECATE, {"given": list(entries)})
+
+
+def touch_folders(connection: Connection, folders: Collection[int], dtm: str) -> None:
+    """Set lastUpdateTime of these folders to ``dtm``, 14 digits."""
+    if folders:
+        connection.execute(_TOUCH, {"given": list(folders), "dtm": dtm, "moment": int(dtm)})

@@ -1,0 +1,29 @@
+"""The Document Registry's side of Register Document Set-b (ITI TF-2 3.42)."""
+
+from __future__ import annotations
+
+from msim_xds.database.engine import Database
+from msim_xds.ihe.names import ResponseStatus
+from msim_xds.metadata import ebrim
+from msim_xds.registry.registration import Registration
+from msim_xds.settings import LimitSettings
+from msim_xds.wire.answers import registry_response
+from msim_xds.wire.exchange import Answer, Request
+
+
+class RegistryService:
+    """Handles ITI-42."""
+
+    def __init__(self, database: Database, registration: Registration, limits: LimitSettings) -> None:
+        self._database = database
+        self._registration = registration
+        self._limits = limits
+
+    def register_document_set(self, request: Request) -> Answer:
+        """Register a submission; the answer carries warnings. Raises Refused, and then nothing is kept."""
+        reading = ebrim.read(request.body, self._limits)
+        draft = self._registration.draft(reading, request.transaction)
+        with self._database.write() as connection:
+            warnings = self._registration.register(connection, draft)
+        status = ResponseStatus.SUCCESS
+        return Answer([registry_response(status, warnings)], status, warnings)
