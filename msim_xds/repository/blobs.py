@@ -1,0 +1,138 @@
+"""What a store of documents can do: octets addressed by their SHA-256, verified on the way out.
+
+A store keeps blobs, not documents: which uniqueId they answer for is the index's business. Two documents of
+the same content share one blob.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+from msim_xds.settings import Settings
+from msim_xds.wire.exchange import PartSink, StagedPart
+
+#: Octets handed out at a time; a blob of at most this size is verified before its first octet leaves.
+CHUNK: Final = 256 * 1024
+
+
+class CorruptDocument(Exception):
+    """A blob is absent or its octets are not those that were stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """One stored blob: lower-case hex SHA-256, size in octets, and when it was last stored (UTC)."""
+
+    sha256: str
+    size: int
+    modified: datetime
+
+
+class BlobStore(Protocol):
+    """Keeps blobs; every method may be called from several threads and processes at once.
+
+    It is a ``wire.exchange.Stager``: documents are spooled while they arrive, and become blobs by ``commit``.
+    """
+
+    def stage(self) -> PartSink:
+        """Open a sink for one incoming document."""
+
+    def discard(self, part: StagedPart) -> None:
+        """Forget a staged part that was not committed; harmless when it was."""
+
+    def commit(self, parts: Sequence[StagedPart]) -> None:
+        """Make staged parts blobs; they survive a crash of the machine from the moment this returns.
+
+        A blob that is there already is replaced by the same octets. That repairs a damaged blob and renews
+        ``Blob.modified``, so that an old orphan that is wanted again stops being one to clean.
+
+        Raises:
+            OSError: the store cannot keep them; parts not yet kept are still staged.
+        """
+
+    def read(self, sha256: str, size: int) -> bytes:
+        """A whole blob, verified. Meant for small ones. Raises CorruptDocument."""
+
+    def open(self, sha256: str, size: int) -> Iterator[bytes]:
+        """A blob in chunks; the last chunk comes only when the digest is right.
+
+        Raises:
+            CorruptDocument: while iterating, so that a damaged document never arrives complete.
+        """
+
+    def stat(self, sha256: str) -> Blob | None:
+        """What is known of a blob without reading it; None when it is absent."""
+
+    def blobs(self) -> Iterator[Blob]:
+        """Every blob, in any order."""
+
+    def delete(self, sha256: str) -> None:
+        """Remove a blob; harmless when it is absent."""
+
+    def stale(self, before: datetime) -> Iterator[str]:
+        """Tokens of spooled parts last written before ``before``: what broken uploads and crashes left."""
+
+    def remove_stale(self, before: datetime) -> int:
+        """Remove those; returns how many."""
+
+
+def verified(chunks: Iterable[bytes], sha256: str, size: int) -> Iterator[bytes]:
+    """``chunks``, the last one withheld until the digest of all is right. Raises CorruptDocument."""
+    digest = hashlib.sha256()
+    seen = 0
+    held = b""
+    for chunk in chunks:
+        seen += len(chunk)
+        if seen > size:
+            break
+        digest.update(chunk)
+        if held:
+            yield held
+        held = chunk
+    _check(sha256, size, digest.hexdigest(), seen)
+    if held:
+        yield held
+
+
+def check_whole(content: bytes, sha256: str, size: int) -> None:
+    """Raises CorruptDocument unless ``content`` is the blob."""
+    _check(sha256, size, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def path_of(sha256: str) -> str:
+    """Where a blob stands in any kind of store: ``<first two hex digits>/<sha256>``."""
+    return f"{sha256[:2]}/{sha256}"
+
+
+#: What a blob's name looks like; anything else in a store is not ours and is left alone.
+is_blob_name: Final = re.compile("[0-9a-f]{64}").fullmatch
+
+
+def _check(sha256: str, size: int, found_sha256: str, found_size: int) -> None:
+    if found_size != size:
+        raise CorruptDocument(f"blob {sha256} has {found_size} or more octets instead of {size}")
+    if found_sha256 != sha256:
+        raise CorruptDocument(f"blob {sha256} has the digest {found_sha256}")
+
+
+def open_store(settings: Settings) -> BlobStore:
+    """The store that ``settings.document_store`` names: a directory or an ``s3://bucket/prefix``.
+
+    Raises:
+        OSError: the directory cannot be made or used.
+        ValueError: the URL or its credentials are incomplete.
+    """
+    location = settings.document_store
+    if location.startswith("s3://"):
+        from msim_xds.repository.objects import ObjectStore  # loads a large library, seldom wanted
+
+        return ObjectStore.from_settings(settings)
+    from msim_xds.repository.files import FileStore
+
+    return FileStore(Path(location))

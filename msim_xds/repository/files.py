@@ -1,0 +1,136 @@
+"""Blobs as files: ``<root>/<two hex digits>/<sha256>``, spooled in ``<root>/tmp`` of the same file system.
+
+Order of a commit: fsync every file, rename each into its folder, fsync each folder once. A name that can be
+seen therefore always has its octets behind it, and a name that was reported kept survives a power failure.
+The 256 folders are made in advance, since a new folder would need an fsync of its parent as well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from msim_xds.repository.blobs import (
+    CHUNK,
+    Blob,
+    CorruptDocument,
+    check_whole,
+    is_blob_name,
+    path_of,
+    verified,
+)
+from msim_xds.repository.spool import Spool, SpoolSink
+from msim_xds.wire.exchange import StagedPart
+
+_SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
+
+
+class FileStore:
+    """A ``BlobStore`` in a local file system."""
+
+    def __init__(self, root: Path) -> None:
+        """Make the folders below ``root`` where they are missing. Raises OSError."""
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for shard in _SHARDS:
+            (root / shard).mkdir(mode=0o700, exist_ok=True)
+        self._root = str(root)
+        self._spool = Spool(root / "tmp")
+        _fsync(self._root)
+        _fsync(str(root.absolute().parent))
+
+    def stage(self) -> SpoolSink:
+        """Open a sink for one incoming document."""
+        return self._spool.stage()
+
+    def discard(self, part: StagedPart) -> None:
+        """Forget a staged part that was not committed; harmless when it was."""
+        self._spool.discard(part)
+
+    def commit(self, parts: Sequence[StagedPart]) -> None:
+        """Make staged parts blobs, durable when this returns. Raises OSError."""
+        spooled = {self._spool.path(part): part.sha256 for part in parts}
+        for path in spooled:
+            _fsync(path)
+        for path, sha256 in spooled.items():
+            os.rename(path, self._path(sha256))
+        for folder in {os.path.dirname(self._path(sha256)) for sha256 in spooled.values()}:
+            _fsync(folder)
+
+    def read(self, sha256: str, size: int) -> bytes:
+        """A whole blob, verified. Raises CorruptDocument."""
+        fd = self._open(sha256)
+        try:
+            content = os.read(fd, size + 1)
+        finally:
+            os.close(fd)
+        check_whole(content, sha256, size)
+        return content
+
+    def open(self, sha256: str, size: int) -> Iterator[bytes]:
+        """A blob in chunks, the last one withheld until the digest is right. Raises CorruptDocument."""
+        return verified(self._chunks(sha256), sha256, size)
+
+    def _chunks(self, sha256: str) -> Iterator[bytes]:
+        fd = self._open(sha256)
+        try:
+            while chunk := os.read(fd, CHUNK):
+                yield chunk
+        finally:
+            os.close(fd)
+
+    def _open(self, sha256: str) -> int:
+        try:
+            return os.open(self._path(sha256), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise CorruptDocument(f"blob {sha256} is absent") from None
+
+    def stat(self, sha256: str) -> Blob | None:
+        """Size and time of a blob; None when it is absent."""
+        try:
+            return _blob(sha256, os.stat(self._path(sha256)))
+        except FileNotFoundError:
+            return None
+
+    def blobs(self) -> Iterator[Blob]:
+        """Every blob, folder by folder."""
+        for shard in _SHARDS:
+            with os.scandir(f"{self._root}/{shard}") as entries:
+                yield from _blobs(entries)
+
+    def delete(self, sha256: str) -> None:
+        """Remove a blob; harmless when it is absent."""
+        with suppress(FileNotFoundError):
+            os.unlink(self._path(sha256))
+
+    def stale(self, before: datetime) -> Iterator[str]:
+        """Tokens of spooled parts last written before ``before``."""
+        return self._spool.stale(before)
+
+    def remove_stale(self, before: datetime) -> int:
+        """Remove those; returns how many."""
+        return self._spool.remove_stale(before)
+
+    def _path(self, sha256: str) -> str:
+        return f"{self._root}/{path_of(sha256)}"
+
+
+def _blobs(entries: Iterable[os.DirEntry[str]]) -> Iterator[Blob]:
+    for entry in filter(lambda entry: is_blob_name(entry.name), entries):
+        with suppress(FileNotFoundError):  # removed by another process since the folder was listed
+            yield _blob(entry.name, entry.stat(follow_symlinks=False))
+
+
+def _blob(sha256: str, status: os.stat_result) -> Blob:
+    return Blob(sha256, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _fsync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,97 @@
+"""The spool: where documents wait, hashed and counted, between their arrival and their commit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from msim_xds.wire.exchange import StagedPart
+
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class SpoolSink:
+    """Takes one document's octets into a spool file; SHA-1 and SHA-256 are computed on the way."""
+
+    __slots__ = ("_fd", "_path", "_sha1", "_sha256", "_size", "_token")
+
+    def __init__(self, folder: str) -> None:
+        self._token = os.urandom(16).hex()
+        self._path = f"{folder}/{self._token}"
+        self._sha1 = hashlib.sha1(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+        self._fd = os.open(self._path, _NEW_FILE, 0o600)
+
+    def write(self, data: bytes) -> None:
+        """Take the next octets. Raises OSError when they cannot be kept; nothing stays behind then."""
+        try:
+            written = os.write(self._fd, data)
+            while written < len(data):
+                written += os.write(self._fd, memoryview(data)[written:])
+        except OSError:
+            self.discard()
+            raise
+        self._sha1.update(data)
+        self._sha256.update(data)
+        self._size += len(data)
+
+    def finish(self) -> StagedPart:
+        """All octets are there; they become durable by the store's commit."""
+        self._close()
+        return StagedPart(self._sha1.hexdigest(), self._sha256.hexdigest(), self._size, self._token)
+
+    def discard(self) -> None:
+        """Forget everything; harmless after finish or a second time."""
+        self._close()
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+
+class Spool:
+    """A folder of spool files, shared by all threads and processes of a store."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = str(folder)
+
+    def stage(self) -> SpoolSink:
+        """Open a sink for one incoming document."""
+        return SpoolSink(self._folder)
+
+    def path(self, part: StagedPart) -> str:
+        """The spool file of a staged part."""
+        return f"{self._folder}/{part.token}"
+
+    def discard(self, part: StagedPart) -> None:
+        """Forget a staged part; harmless when it is gone."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.path(part))
+
+    def stale(self, before: datetime) -> Iterator[str]:
+        """Tokens of spool files last written before ``before``."""
+        limit = before.timestamp()
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    if entry.stat(follow_symlinks=False).st_mtime < limit:
+                        yield entry.name
+
+    def remove_stale(self, before: datetime) -> int:
+        """Remove those; returns how many."""
+        removed = 0
+        for name in self.stale(before):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self._folder}/{name}")
+                removed += 1
+        return removed

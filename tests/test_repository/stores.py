@@ -1,0 +1,52 @@
+"""Helpers: octets into a store, and the path where a file store keeps them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+
+from msim_xds.repository.blobs import BlobStore, CorruptDocument
+from msim_xds.repository.index import StoredDocument
+from msim_xds.wire.exchange import StagedPart
+
+_numbers = itertools.count(1)
+
+
+def staged(store: BlobStore, *pieces: bytes) -> StagedPart:
+    """A document received in pieces."""
+    sink = store.stage()
+    for piece in pieces:
+        sink.write(piece)
+    return sink.finish()
+
+
+def stored(store: BlobStore, content: bytes) -> str:
+    """A committed blob; its SHA-256."""
+    part = staged(store, content)
+    store.commit([part])
+    return part.sha256
+
+
+def document(store: BlobStore, content: bytes, unique_id: str = "") -> StoredDocument:
+    """A committed blob and its row, not yet in an index."""
+    sha256 = stored(store, content)
+    sha1 = hashlib.sha1(content).hexdigest()
+    return StoredDocument(unique_id or f"1.2.3.{next(_numbers)}", sha256, sha1, len(content), "text/xml")
+
+
+def until_damage(chunks: Iterable[bytes]) -> bytes:
+    """What a consumer got before CorruptDocument stopped it."""
+    received = b""
+    try:
+        for chunk in chunks:
+            received += chunk
+    except CorruptDocument:
+        return received
+    raise AssertionError("the damage went unnoticed")
+
+
+def blob_path(root: Path, sha256: str) -> Path:
+    """Where a file store below ``root`` keeps a blob."""
+    return root / sha256[:2] / sha256
