@@ -37,7 +37,7 @@ _VALUES: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
     kind: attrgetter(*(row.field for row in rows)) for kind, rows in _TABLES.items()
 }
 _AUTHOR_VALUES: Final = attrgetter(*(field for _, field, _, _ in AUTHOR_SLOTS))
-_SCHEME: Final = re.compile(r"[!-~]+")
+_SCHEME: Final = re.compile(r"[ -~]+")
 _TYPES: Final = frozenset(AssociationType)
 _TEXTS: Final = frozenset({Where.NAME, Where.DESCRIPTION})
 _ONCE: Final = frozenset({"PID-7", "PID-8"})
@@ -128,7 +128,7 @@ class Judge:
                 place,
                 attribute,
                 code.scheme,
-                "an OID, URN or short name in printable ASCII without blanks",
+                "an OID, URN or name in printable ASCII",
                 _CODES,
             )
         elif not self._codes.check(attribute, code.code, code.scheme, aliases=self._tolerances.scheme_names):

@@ -46,7 +46,7 @@ CODES: Mapping[str, tuple[str, str, str]] = {
         "mimeType Sufficient",
     ),
     "healthcareFacilityTypeCode": ("4500", "2.16.840.1.113883.3.4424.11.2.4", "Oddział chirurgiczny ogólny"),
-    "practiceSettingCode": ("0701", "2.16.840.1.113883.3.4424.11.3.3", "Chirurgia ogólna"),
+    "practiceSettingCode": ("05", "Dziedzina medyczna", "Chirurgia ogólna"),
     "confidentialityCode": ("N", "2.16.840.1.113883.5.25", "normal"),
     "contentTypeCode": ("18842-5", "2.16.840.1.113883.6.1", "Discharge summary"),
     "codeList": ("00.20", "2.16.840.1.113883.3.4424.11.1.32", "Karta informacyjna"),
