@@ -16,7 +16,6 @@ _STYLE: Final = _FILES.joinpath("page.css").read_text(encoding="utf-8")
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 HEADERS: Final = (
-    ("Content-Type", "text/html; charset=utf-8"),
     (
         "Content-Security-Policy",
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'",

@@ -1,0 +1,267 @@
+"""The WSGI callable: paths, pages, request bodies in, answers out. Nothing leaves it but an HTTP answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from msim_xds.ihe.transactions import Endpoint
+from msim_xds.server import pages
+from msim_xds.server.body import Body
+from msim_xds.server.pipeline import Pipeline
+from msim_xds.server.spyne_app import Reply, SoapEndpoint
+from msim_xds.server.wsdl import Descriptions, public_url
+from msim_xds.settings import Settings
+from msim_xds.wire import mtom
+from msim_xds.wire.exchange import Handler, PartSink, StagedPart, Stager
+from msim_xds.wire.faults import FaultCode, SoapFault, fault_envelope, sender_fault
+from msim_xds.wire.safexml import MalformedXml
+from msim_xds.wire.staging import BadPackage
+
+_log: FilteringBoundLogger = structlog.get_logger()
+
+Environ = dict[str, Any]
+StartResponse = Callable[[str, list[tuple[str, str]]], object]
+WsgiApplication = Callable[[Environ, StartResponse], Iterable[bytes]]
+Ready = Callable[[], Mapping[str, object]]
+
+_XML: Final = "text/xml; charset=utf-8"
+_TEXT: Final = "text/plain; charset=utf-8"
+_STATUS: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_READING: Final = ("GET", "HEAD")
+_CODINGS: Final = ("", "identity")
+_ENDPOINTS: Final = {str(endpoint): endpoint for endpoint in Endpoint}
+
+
+@dataclass(slots=True)
+class Response:
+    """What goes back to the HTTP server."""
+
+    chunks: Iterable[bytes]
+    length: int
+    content_type: str = _TEXT
+    status: int = 200
+    extra: Sequence[tuple[str, str]] = ()
+
+    def headers(self) -> list[tuple[str, str]]:
+        """All headers, as a list of its own."""
+        return [
+            ("Content-Type", self.content_type),
+            ("Content-Length", str(self.length)),
+            ("X-Content-Type-Options", "nosniff"),
+            *self.extra,
+        ]
+
+
+class _NoDocuments:
+    """The stager of endpoints whose messages carry no documents."""
+
+    def stage(self) -> PartSink:
+        """Refuse: a BadPackage that becomes a fault."""
+        raise BadPackage("this endpoint takes no documents; allowed: the SOAP part alone")
+
+    def discard(self, part: StagedPart) -> None:
+        """Nothing was staged."""
+
+
+_NO_DOCUMENTS: Final = _NoDocuments()
+
+
+class Front:
+    """Routes requests, takes messages in, and sends answers out.
+
+    Args:
+        settings: the whole configuration.
+        endpoints: what carries out the messages of each path.
+        stager: takes the documents that come to the repository; other endpoints take none.
+        ready: facts for ``/health``; ``"ready": False`` among them makes it answer 503. Must not raise.
+    """
+
+    def __init__(
+        self, settings: Settings, endpoints: Mapping[Endpoint, SoapEndpoint], stager: Stager, ready: Ready
+    ) -> None:
+        url = public_url(settings.server)
+        self._limits = settings.limits
+        self._body_timeout_s = settings.server.body_timeout_s
+        self._endpoints = endpoints
+        self._stagers: dict[Endpoint, Stager] = {Endpoint.REPOSITORY: stager}
+        self._inline = settings.validation.tolerances().inline_documents
+        self._working = threading.BoundedSemaphore(settings.server.threads)
+        self._descriptions = Descriptions(url)
+        self._ready = ready
+        home = _html(pages.home(url))
+        self._pages: dict[str, Callable[[], Response]] = {
+            "/": lambda: home,
+            "/health": self._health,
+            "/health/ready": self._health,
+            "/health/live": lambda: _json({"live": True}),
+        }
+        self._endpoint_pages = {endpoint: _html(pages.endpoint(endpoint)) for endpoint in Endpoint}
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """One request (PEP 3333)."""
+        method = environ["REQUEST_METHOD"]
+        try:
+            response = self._respond(method, environ)
+        except Exception as error:  # the outermost guard; the pipeline has dealt with all that it could
+            response = _broken(method, error)
+        start_response(_STATUS[response.status], response.headers())
+        return [] if method == "HEAD" else response.chunks
+
+    def _respond(self, method: str, environ: Environ) -> Response:
+        path = environ.get("PATH_INFO", "") or "/"
+        endpoint = _ENDPOINTS.get(path)
+        if endpoint is None:
+            return self._page(path, method)
+        if method == "POST":
+            return self._soap(endpoint, environ)
+        if method not in _READING:
+            return _not_allowed("GET, HEAD, POST")
+        return self._description(endpoint, environ.get("QUERY_STRING", ""))
+
+    def _page(self, path: str, method: str) -> Response:
+        page = self._pages.get(path)
+        if page is None:
+            return _text(404, f"Nothing is here. Endpoints: {', '.join(_ENDPOINTS)}. See also / and /health.")
+        return page() if method in _READING else _not_allowed("GET, HEAD")
+
+    def _health(self) -> Response:
+        facts = self._ready()
+        return _json(facts, 200 if facts.get("ready", True) else 503)
+
+    def _description(self, endpoint: Endpoint, query: str) -> Response:
+        """``?wsdl``, ``?xsd=name``, or the endpoint's page."""
+        wanted = {name.lower(): value for name, value in parse_qsl(query, keep_blank_values=True)}
+        if "wsdl" in wanted:
+            return _whole(self._descriptions.wsdl(endpoint), _XML)
+        if "xsd" not in wanted:
+            return self._endpoint_pages[endpoint]
+        schema = self._descriptions.schema(endpoint, wanted["xsd"])
+        if schema is None:
+            return _text(404, "There is no such schema; ?wsdl names those that exist.")
+        return _whole(schema, _XML)
+
+    def _soap(self, endpoint: Endpoint, environ: Environ) -> Response:
+        """A message in, its answer or fault out; documents that were not kept are forgotten."""
+        stager = self._stagers.get(endpoint, _NO_DOCUMENTS)
+        try:
+            message = self._receive(environ, stager)
+        except SoapFault as fault:
+            _log.info("refused", path=endpoint, http_status=fault.http_status)
+            return _fault(fault)
+        try:
+            with self._working:
+                reply = self._endpoints[endpoint].call(message, environ.get("REMOTE_ADDR", ""))
+        finally:
+            for part in message.parts.values():
+                stager.discard(part)
+        if reply.transaction is None:
+            _log.info("fault", path=endpoint, http_status=reply.http_status)
+        return self._sent(reply, message.mtom)
+
+    def _receive(self, environ: Environ, stager: Stager) -> mtom.Message:
+        """The request's message, its documents staged.
+
+        Raises:
+            SoapFault: it is no SOAP message, broken, too large or too slow.
+        """
+        body = None
+        try:
+            body = Body(environ, self._body_timeout_s)
+            body.check_size(self._limits.request_bytes)
+            coding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+            if coding not in _CODINGS:
+                raise BadPackage("Content-Encoding is not supported; allowed: identity", 415)
+            return mtom.read(environ.get("CONTENT_TYPE") or "", body, stager, self._limits)
+        except BadPackage as error:
+            fault = sender_fault(str(error), error.http_status)
+        except MalformedXml as error:
+            fault = sender_fault(str(error))
+        if body is not None:
+            body.drain()
+        raise fault
+
+    def _sent(self, reply: Reply, came_as_mtom: bool) -> Response:
+        """The reply in its form (ITI TF-2 Appendix V.3.6).
+
+        A transaction of MTOM is answered in MTOM, unless the tolerance for senders without MTOM is on. The
+        others are answered as they were asked. A fault is simple SOAP, which every sender can read.
+        """
+        row = reply.transaction
+        as_mtom = row is not None and (came_as_mtom or (row.mtom and not self._inline))
+        packaged = (mtom.package if as_mtom else mtom.plain)(reply.envelope, reply.documents, reply.action)
+        chunks = _watched(packaged.chunks) if reply.documents else [b"".join(packaged.chunks)]
+        return Response(chunks, packaged.length, packaged.content_type, reply.http_status)
+
+
+def build_front(
+    settings: Settings, handlers: Mapping[str, Handler], stager: Stager, ready: Ready
+) -> WsgiApplication:
+    """The WSGI callable of the whole server.
+
+    Args:
+        settings: the whole configuration.
+        handlers: by transaction name, such as ``ITI-18``.
+        stager: takes the documents that come to the repository.
+        ready: facts for ``/health``; see ``Front``.
+
+    Raises:
+        ValueError: a transaction has no handler.
+    """
+    pipeline = Pipeline(handlers, settings.limits.findings)
+    endpoints = {endpoint: SoapEndpoint(endpoint, pipeline.run) for endpoint in Endpoint}
+    return Front(settings, endpoints, stager, ready)
+
+
+def _broken(method: str, error: Exception) -> Response:
+    """The answer when something of ours failed outside a transaction; the log has the traceback."""
+    reference = uuid.uuid4().hex
+    _log.error("failed", reference=reference, exc_info=error)
+    reason = f"internal error; reference {reference}"
+    if method != "POST":
+        return _text(500, reason)
+    return _fault(SoapFault(FaultCode.RECEIVER, reason))
+
+
+def _fault(fault: SoapFault) -> Response:
+    packaged = mtom.plain([fault_envelope(fault)], (), fault.action)
+    return Response(packaged.chunks, packaged.length, packaged.content_type, fault.http_status)
+
+
+def _watched(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """``chunks``; a failure in their midst is logged, and the connection breaks off before Content-Length."""
+    try:
+        yield from chunks
+    except Exception as error:
+        _log.error("answer broke off", exc_info=error)
+        raise
+
+
+def _whole(data: bytes, content_type: str, status: int = 200, *extra: tuple[str, str]) -> Response:
+    return Response([data], len(data), content_type, status, extra)
+
+
+def _text(status: int, text: str, *extra: tuple[str, str]) -> Response:
+    return _whole(f"{text}\n".encode(), _TEXT, status, *extra)
+
+
+def _not_allowed(allowed: str) -> Response:
+    return _text(405, f"This method is not for this path; allowed: {allowed}.", ("Allow", allowed))
+
+
+def _html(page: bytes) -> Response:
+    return _whole(page, "text/html; charset=utf-8", 200, *pages.HEADERS)
+
+
+def _json(facts: Mapping[str, object], status: int = 200) -> Response:
+    text = json.dumps(facts, ensure_ascii=False, default=str)
+    return _whole(text.encode(), "application/json", status, ("Cache-Control", "no-store"))

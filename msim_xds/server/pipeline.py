@@ -1,0 +1,108 @@
+"""The way of every decoded request: handler, refusals and failures as answers of the framework, one log line.
+
+The only module that catches broad exceptions, apart from the outermost guard of ``front``.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from msim_xds.findings import Finding, Refused
+from msim_xds.ihe.names import ResponseStatus
+from msim_xds.ihe.transactions import TRANSACTIONS, Transaction
+from msim_xds.wire import answers
+from msim_xds.wire.exchange import Answer, Handler, Request
+
+_log: FilteringBoundLogger = structlog.get_logger()
+
+_BUSY: Final = "Busy"
+_OUT_OF_RESOURCES: Final = "OutOfResources"
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_PROBLEMS: Final = {
+    _BUSY: "too much to do at the moment; send the same message again later",
+    _OUT_OF_RESOURCES: "out of disk space or memory; nothing was kept",
+    "Error": "internal error",
+}
+
+
+class Pipeline:
+    """Carries out requests with the handler of their transaction; never raises an Exception.
+
+    Args:
+        handlers: by transaction name, such as ``ITI-18``; one for each row of the transaction table.
+        findings: most RegistryErrors in one answer.
+
+    Raises:
+        ValueError: a transaction has no handler.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler], findings: int) -> None:
+        missing = [row.name for row in TRANSACTIONS if row.name not in handlers]
+        if missing:
+            raise ValueError(f"no handler for {', '.join(missing)}")
+        self._handlers = dict(handlers)
+        self._findings = findings
+
+    def run(self, request: Request) -> Answer:
+        """The answer, whatever happens (ITI TF-3 4.2.4).
+
+        A refused message is answered with its findings. Any other exception is answered with the row's error
+        code and a reference, under which the log has the traceback.
+        """
+        row = request.transaction
+        reference = uuid.uuid4().hex
+        started = time.perf_counter()
+        try:
+            answer = self._handlers[row.name](request)
+        except Refused as refused:
+            answer = self._failure(row, refused.findings)
+        except Exception as error:
+            answer = self._failure(row, (_internal(row, error, reference),))
+        _log.info(
+            "request",
+            transaction=row.name,
+            status=answer.status.rpartition(":")[2],
+            codes=_codes(answer.findings),
+            ms=round((time.perf_counter() - started) * 1000, 2),
+            reference=reference,
+        )
+        return answer
+
+    def _failure(self, row: Transaction, findings: Sequence[Finding]) -> Answer:
+        return Answer(answers.failure(row, findings, self._findings), ResponseStatus.FAILURE, findings)
+
+
+def _internal(row: Transaction, error: Exception, reference: str) -> Finding:
+    """What the client learns of an exception: its kind and a reference."""
+    kind = _kind(error)
+    if kind == _BUSY:
+        _log.warning("busy", transaction=row.name, reference=reference, error=type(error).__name__)
+    else:
+        _log.error("failed", transaction=row.name, reference=reference, exc_info=error)
+    code = row.failure.removesuffix("Error") + kind
+    return Finding(code=code, problem=f"{_PROBLEMS[kind]}; reference {reference}")
+
+
+def _kind(error: Exception) -> str:
+    """The end of the error code that an exception is answered with (ITI TF-3 Table 4.2.4.1-2)."""
+    match error:
+        case TimeoutError():
+            return _BUSY
+        case MemoryError():
+            return _OUT_OF_RESOURCES
+        case OSError() if error.errno in _FULL:
+            return _OUT_OF_RESOURCES
+        case _:
+            return "Error"
+
+
+def _codes(findings: Iterable[Finding]) -> list[str]:
+    """The distinct error codes, in order of appearance."""
+    return list(dict.fromkeys(finding.code for finding in findings))

@@ -1,0 +1,145 @@
+"""Starts the HTTP server: Granian with one or more worker processes, or cheroot with one."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import signal
+from math import ceil
+from types import FrameType
+from typing import Final
+from urllib.parse import urlsplit
+
+from cheroot.wsgi import Server as Cheroot
+from granian import Granian
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from msim_xds.server import log
+from msim_xds.server.wsdl import public_url
+from msim_xds.settings import PatientPolicy, RepositorySettings, Settings
+
+TARGET: Final = "msim_xds.app:from_environment"
+"""Makes the WSGI callable in each worker, from ``served_settings``."""
+
+SETTINGS_VARIABLE: Final = "MSIM_SERVED_SETTINGS"
+
+_RECEIVING_THREADS: Final = 256
+"""Threads of a worker that may wait for a client's octets. How many requests are carried out at a time is
+``server.threads``, which ``front`` enforces: a slow client costs one idle thread and holds up nobody."""
+
+_STOP_TIMEOUT_S: Final = 30
+_BACKLOG: Final = 1024
+_HEADER_BYTES: Final = 65536
+
+
+def served_settings() -> Settings:
+    """The settings that ``serve`` hands to its workers.
+
+    Raises:
+        KeyError: this process was not started by ``serve``.
+    """
+    return Settings.model_validate_json(os.environ[SETTINGS_VARIABLE])
+
+
+def serve(settings: Settings, target: str = TARGET) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are finished first, for at most 30 seconds.
+
+    Args:
+        settings: the whole configuration, also for the workers.
+        target: ``module:function`` that makes the WSGI callable from ``served_settings``.
+
+    Raises:
+        OSError: the address is in use or not allowed.
+    """
+    log.configure(settings.log)
+    os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
+    if settings.server.engine == "cheroot":
+        _serve_cheroot(settings, target)
+    else:
+        _serve_granian(settings, target)
+
+
+def greeting(settings: Settings) -> list[str]:
+    """What an operator should know at the start, one line each."""
+    url = public_url(settings.server)
+    lines = [
+        f"msim-xds listens on {settings.server.uds or url}",
+        f"  data directory   {settings.data.absolute()}",
+        f"  database         {urlsplit(settings.database_url).scheme}",
+        f"  patients.policy  {settings.patients.policy} ({_POLICY[settings.patients.policy]})",
+        f"  validation       {settings.validation.profile}, codes.policy {settings.codes.policy}",
+    ]
+    if settings.repository.unique_id == RepositorySettings.model_fields["unique_id"].default:
+        lines.append(
+            "  WARNING: repository.unique_id is the sample; set your own before real documents come in"
+        )
+    if not settings.server.public_url and urlsplit(url).hostname != settings.server.host:
+        lines.append(f"  WARNING: ?wsdl gives {url}; set server.public_url to the address that clients use")
+    return [
+        *lines,
+        "Try next:",
+        f"  msim-xds submit --url {url} FILE.xml        publish a CDA document",
+        f"  open {url}/                                 endpoints and WSDLs",
+        f"  curl {url}/health",
+    ]
+
+
+_POLICY: Final = {
+    PatientPolicy.OPEN: "any well-formed patient id is taken",
+    PatientPolicy.KNOWN: "only patients that a feed has announced",
+}
+
+
+def _greet(settings: Settings) -> None:
+    print("\n".join(greeting(settings)), flush=True)
+
+
+def _serve_granian(settings: Settings, target: str) -> None:
+    server = settings.server
+    granian = Granian(
+        target,
+        factory=True,
+        interface=Interfaces.WSGI,
+        address=server.host,
+        port=server.port,
+        uds=server.uds,
+        workers=server.workers,
+        blocking_threads=_RECEIVING_THREADS,
+        backpressure=_RECEIVING_THREADS,
+        backlog=_BACKLOG,
+        http1_settings=HTTP1Settings(header_read_timeout=int(server.header_timeout_s * 1000)),
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=_STOP_TIMEOUT_S,
+        log_level=LogLevels.error,
+        log_dictconfig={"loggers": {}},
+    )
+    granian.on_startup(lambda: _greet(settings))
+    granian.serve()
+
+
+def _serve_cheroot(settings: Settings, target: str) -> None:
+    server = settings.server
+    application = pkgutil.resolve_name(target)()
+    cheroot = Cheroot(
+        str(server.uds) if server.uds else (server.host, server.port),
+        application,
+        numthreads=_RECEIVING_THREADS,
+        request_queue_size=_BACKLOG,
+        timeout=ceil(server.header_timeout_s),
+        shutdown_timeout=_STOP_TIMEOUT_S,
+    )
+    cheroot.max_request_header_size = _HEADER_BYTES
+    signal.signal(signal.SIGTERM, _stop)
+    cheroot.prepare()
+    _greet(settings)
+    try:
+        cheroot.serve()
+    except (KeyboardInterrupt, SystemExit):
+        cheroot.stop()
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)

@@ -1,0 +1,200 @@
+"""SOAP 1.2 by Spyne: dispatch by wsa:Action, contexts, events. The only module that knows Spyne.
+
+An endpoint is a Spyne server of its own transport, so the HTTP body, its MTOM packaging and the HTTP answer
+never pass through Spyne; its WSDL, models and fault writer are not used either. Payloads stay lxml elements
+on their way in and ready octets on their way out.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from msim_xds.server import spyne_compat  # noqa: F401  # before anything of Spyne
+
+# isort: split
+from spyne import AnyXml, Application, Fault, MethodContext, ServiceBase, rpc
+from spyne.protocol.soap import Soap12
+from spyne.server import ServerBase
+
+from msim_xds.findings import shorten
+from msim_xds.ihe.names import XDS
+from msim_xds.ihe.transactions import TRANSACTIONS, Endpoint, Transaction
+from msim_xds.wire import envelope, safexml
+from msim_xds.wire.exchange import Answer, OutgoingDocument, Request
+from msim_xds.wire.faults import SoapFault, fault_envelope, sender_fault
+from msim_xds.wire.mtom import Message
+
+_Ctx: TypeAlias = Any  # Spyne has no types: its contexts,
+_Untyped: TypeAlias = Any  # and what its decorator and metaclass make
+
+Run = Callable[[Request], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an endpoint says: an envelope in pieces, and the documents that it refers to.
+
+    ``transaction`` is None for a fault.
+    """
+
+    envelope: Sequence[bytes]
+    action: str
+    http_status: int = 200
+    transaction: Transaction | None = None
+    documents: Sequence[OutgoingDocument] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    message: Message
+    remote_address: str
+
+
+class _Context(MethodContext):  # type: ignore[misc]
+    TransportContext = None
+
+
+class _Soap(Soap12):  # type: ignore[misc]
+    def get_context(self, parent: object, transport: object) -> None:
+        """No protocol context: nobody here needs one, and it is a reference cycle."""
+
+
+class _In(_Soap):
+    """Reads requests."""
+
+    def __init__(self, rows: Mapping[str, Transaction]) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def create_in_document(self, ctx: _Ctx, in_string_charset: str | None = None) -> None:
+        try:
+            ctx.in_document = safexml.parse(ctx.in_string.message.root)
+        except safexml.MalformedXml as error:
+            raise _carry(sender_fault(str(error))) from None
+
+    def decompose_incoming_envelope(self, ctx: _Ctx, message: object = Soap12.REQUEST) -> None:
+        try:
+            received = envelope.read(ctx.in_document)
+            row = self._row(received)
+        except SoapFault as fault:
+            raise _carry(fault) from None
+        incoming: _Incoming = ctx.in_string
+        ctx.udc = Request(
+            row, received.payload, received.addressing, incoming.message.parts, incoming.remote_address
+        )
+        ctx.in_header_doc, ctx.in_body_doc = received.header, received.payload
+        ctx.method_request_string = _method(row)
+
+    def deserialize(self, ctx: _Ctx, message: object) -> None:
+        ctx.in_object = ctx.in_body_doc
+
+    def _row(self, received: envelope.Envelope) -> Transaction:
+        """The transaction that the action names, if the body is its payload."""
+        action, message_id = received.addressing.action, received.addressing.message_id
+        row = self._rows.get(action)
+        if row is None:
+            fault = envelope.action_not_supported(action, self._rows)
+        elif received.payload.tag != row.body:
+            seen = shorten(str(received.payload.tag))
+            fault = sender_fault(f"soap:Body holds {seen}; allowed with wsa:Action {action}: {row.body}")
+        else:
+            return row
+        fault.relates_to = message_id
+        raise fault
+
+
+class _Out(_Soap):
+    """Writes answers and faults."""
+
+    def serialize(self, ctx: _Ctx, message: object) -> None:
+        if ctx.out_error is not None:
+            ctx.out_string = [fault_envelope(_carried(ctx.out_error))]
+            return
+        request: Request = ctx.udc
+        answer: Answer = ctx.out_object[0]
+        head, tail = envelope.answer_envelope_parts(
+            request.transaction.answer_action, request.addressing.message_id, f"urn:uuid:{uuid.uuid4()}"
+        )
+        ctx.out_string = [head, *answer.payload, tail]
+
+    def create_out_string(self, ctx: _Ctx, out_string_encoding: str | None = None) -> None:
+        """Done by ``serialize``."""
+
+
+class SoapEndpoint(ServerBase):  # type: ignore[misc]
+    """One endpoint: a Spyne application with a method for each row of the transaction table."""
+
+    transport: Final = "http://schemas.xmlsoap.org/soap/http"
+
+    def __init__(self, endpoint: Endpoint, run: Run) -> None:
+        rows = {row.action: row for row in TRANSACTIONS if row.endpoint is endpoint}
+        super().__init__(
+            Application(
+                [_service(rows.values(), run)],
+                tns=XDS,
+                name=endpoint.name.title(),
+                in_protocol=_In(rows),
+                out_protocol=_Out(),
+            )
+        )
+
+    def call(self, message: Message, remote_address: str = "") -> Reply:
+        """Carry out one message; what is wrong with its envelope becomes a fault.
+
+        Raises:
+            RuntimeError: Spyne itself, or ``run``, failed.
+        """
+        first = context = _Context(self, MethodContext.SERVER)
+        first.in_string = _Incoming(message, remote_address)
+        try:
+            context = self.generate_contexts(first)[0]
+            if context.in_error is None:
+                self.get_in_object(context)
+                self.get_out_object(context)
+            self.get_out_string(context)
+            reply = _reply(context)
+            context.close()
+        finally:
+            # Contexts are reference cycles; emptied, they let go of the message and the answer at once.
+            context.__dict__.clear()
+            first.__dict__.clear()
+        return reply
+
+
+def _service(rows: Iterable[Transaction], run: Run) -> _Untyped:
+    return type("Service", (ServiceBase,), {row.name: _operation(row, run) for row in rows})
+
+
+def _operation(row: Transaction, run: Run) -> _Untyped:
+    def operation(ctx: _Ctx, body: object) -> Answer:
+        return run(ctx.udc)
+
+    operation.__name__ = row.name
+    return rpc(AnyXml, _returns=AnyXml, _body_style="bare")(operation)
+
+
+def _method(row: Transaction) -> str:
+    return f"{{{XDS}}}{row.name}"
+
+
+def _reply(context: _Ctx) -> Reply:
+    if context.out_error is not None:
+        fault = _carried(context.out_error)
+        return Reply(context.out_string, fault.action, fault.http_status)
+    row: Transaction = context.udc.transaction
+    answer: Answer = context.out_object[0]
+    return Reply(context.out_string, row.answer_action, 200, row, answer.documents)
+
+
+def _carry(fault: SoapFault) -> Fault:
+    """Our fault as an exception that Spyne takes for its own; without frames, which hold the message."""
+    return Fault(detail=fault.with_traceback(None))
+
+
+def _carried(error: Fault) -> SoapFault:
+    if isinstance(error.detail, SoapFault):
+        return error.detail
+    raise RuntimeError(f"Spyne failed: {error.faultcode}")

@@ -1,0 +1,119 @@
+"""A front with handlers that answer something fixed, and a stager that keeps count."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from msim_xds.ihe.names import XDS, ResponseStatus
+from msim_xds.server.front import WsgiApplication, build_front
+from msim_xds.settings import Settings
+from msim_xds.wire import answers
+from msim_xds.wire.exchange import Answer, Handler, OutgoingDocument, Request, StagedPart
+
+DOCUMENT = bytes(range(256)) * 3
+
+
+class MemorySink:
+    """One document in memory."""
+
+    def __init__(self, stager: MemoryStager) -> None:
+        self._stager = stager
+        self._data = b""
+
+    def write(self, data: bytes) -> None:
+        if self._stager.failing:
+            raise self._stager.failing
+        self._data += data
+
+    def finish(self) -> StagedPart:
+        token = f"t{len(self._stager.seen)}"
+        self._stager.seen.append(self._data)
+        self._stager.waiting.add(token)
+        sha1, sha256 = (hashlib.new(n, self._data).hexdigest() for n in ("sha1", "sha256"))
+        return StagedPart(sha1, sha256, len(self._data), token)
+
+    def discard(self) -> None:
+        self._data = b""
+
+
+@dataclass
+class MemoryStager:
+    """What was staged, and what of it still waits to be kept or forgotten."""
+
+    seen: list[bytes] = field(default_factory=list)
+    waiting: set[str] = field(default_factory=set)
+    failing: Exception | None = None
+
+    def stage(self) -> MemorySink:
+        return MemorySink(self)
+
+    def discard(self, part: StagedPart) -> None:
+        self.waiting.discard(part.token)
+
+
+@dataclass
+class Server:
+    """The pieces that a test may look at or replace."""
+
+    stager: MemoryStager = field(default_factory=MemoryStager)
+    requests: list[Request] = field(default_factory=list)
+    facts: Mapping[str, object] = field(default_factory=lambda: {"ready": True})
+
+    def handlers(self) -> dict[str, Handler]:
+        def query(request: Request) -> Answer:
+            self.requests.append(request)
+            return Answer(answers.adhoc_query_response(ResponseStatus.SUCCESS))
+
+        def register(request: Request) -> Answer:
+            self.requests.append(request)
+            return Answer([answers.registry_response(ResponseStatus.SUCCESS)])
+
+        def retrieve(request: Request) -> Answer:
+            self.requests.append(request)
+            delivered = answers.DeliveredDocument(None, "1.2", "1.2.3", "text/xml", "d1@x")
+            return Answer(
+                [answers.retrieve_response(ResponseStatus.SUCCESS, (), [delivered])],
+                documents=[
+                    OutgoingDocument("d1@x", "text/xml", len(DOCUMENT), [DOCUMENT[:300], DOCUMENT[300:]])
+                ],
+            )
+
+        return {"ITI-18": query, "ITI-41": register, "ITI-42": register, "ITI-43": retrieve}
+
+    def build(self, handlers: Mapping[str, Handler] | None = None, **settings: Any) -> WsgiApplication:
+        return build_front(
+            Settings(**settings), {**self.handlers(), **(handlers or {})}, self.stager, lambda: self.facts
+        )
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def app(server: Server) -> WsgiApplication:
+    return server.build()
+
+
+@pytest.fixture
+def failing(server: Server) -> Callable[[Exception], WsgiApplication]:
+    """A front whose every handler raises this."""
+
+    def build(error: Exception) -> WsgiApplication:
+        def handler(request: Request) -> Answer:
+            raise error
+
+        return server.build(dict.fromkeys(("ITI-18", "ITI-41", "ITI-42", "ITI-43"), handler))
+
+    return build
+
+
+def found_document(xml: Any) -> Any:
+    """xds:Document of an ITI-43 answer."""
+    return xml.find(f".//{{{XDS}}}Document")

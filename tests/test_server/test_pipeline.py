@@ -1,0 +1,120 @@
+"""What becomes of refusals and of exceptions, for every transaction."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+import structlog
+from lxml import etree
+
+from msim_xds.findings import Finding, Refused
+from msim_xds.ihe.errors import ERRORS
+from msim_xds.ihe.names import RS, ResponseStatus
+from msim_xds.ihe.transactions import TRANSACTIONS, Transaction
+from msim_xds.server.pipeline import Pipeline
+from msim_xds.wire.exchange import Addressing, Answer, Request
+
+SECRET = "58831404726"
+ROWS = pytest.mark.parametrize("row", TRANSACTIONS, ids=lambda row: row.name)
+
+
+def run(
+    row: Transaction, outcome: Answer | Exception, limit: int = 100
+) -> tuple[Answer, list[dict[str, object]]]:
+    def handler(request: Request) -> Answer:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    pipeline = Pipeline({t.name: handler for t in TRANSACTIONS}, limit)
+    request = Request(row, etree.Element(row.body), Addressing(row.action))
+    with structlog.testing.capture_logs() as logs:
+        answer = pipeline.run(request)
+    return answer, [dict(entry) for entry in logs]
+
+
+def errors_of(answer: Answer) -> list[etree._Element]:
+    root = etree.fromstring(b"".join(answer.payload))
+    return list(root.iter(f"{{{RS}}}RegistryError"))
+
+
+@ROWS
+def test_answer_passes_through(row: Transaction) -> None:
+    given = Answer([b"<x/>"])
+    answer, logs = run(row, given)
+    assert answer is given
+    (line,) = logs
+    assert (line["event"], line["transaction"], line["status"]) == ("request", row.name, "Success")
+    assert line["codes"] == []
+
+
+@ROWS
+def test_refusal_is_answered_with_all_findings(row: Transaction) -> None:
+    findings = [Finding("XDSRegistryMetadataError", f"wrong {n}", seen=SECRET) for n in range(3)]
+    answer, logs = run(row, Refused(findings))
+    assert answer.status is ResponseStatus.FAILURE
+    assert answer.findings == tuple(findings)
+    assert etree.fromstring(b"".join(answer.payload)).tag == row.answer.value
+    assert [e.get("errorCode") for e in errors_of(answer)] == ["XDSRegistryMetadataError"] * 3
+    assert logs[0]["codes"] == ["XDSRegistryMetadataError"]
+    assert SECRET not in str(logs)
+
+
+@ROWS
+@pytest.mark.parametrize(
+    ("error", "kind", "events"),
+    [
+        (ValueError(SECRET), "Error", ["failed", "request"]),
+        (RecursionError(SECRET), "Error", ["failed", "request"]),
+        (PermissionError(errno.EACCES, SECRET), "Error", ["failed", "request"]),
+        (OSError(errno.ENOSPC, SECRET), "OutOfResources", ["failed", "request"]),
+        (OSError(errno.EDQUOT, SECRET), "OutOfResources", ["failed", "request"]),
+        (MemoryError(), "OutOfResources", ["failed", "request"]),
+        (TimeoutError(SECRET), "Busy", ["busy", "request"]),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_exception_is_answered_with_a_reference(
+    row: Transaction, error: Exception, kind: str, events: list[str]
+) -> None:
+    answer, logs = run(row, error)
+    (entry,) = errors_of(answer)
+    code = str(entry.get("errorCode"))
+    context = str(entry.get("codeContext"))
+    assert code == row.failure.removesuffix("Error") + kind
+    assert row.name in ERRORS[code].transactions
+    assert answer.status is ResponseStatus.FAILURE
+    assert [line["event"] for line in logs] == events
+    assert all(str(line["reference"]) in context for line in logs)
+    assert SECRET not in context
+    assert "Traceback" not in context
+    assert logs[0].get("exc_info") is (error if events[0] == "failed" else None)
+
+
+def test_every_exception_has_its_own_reference() -> None:
+    first, second = (run(TRANSACTIONS[0], ValueError())[0].findings[0].problem for _ in range(2))
+    assert first != second
+
+
+def test_findings_are_capped() -> None:
+    answer, _ = run(TRANSACTIONS[0], Refused([Finding("XDSRegistryError", "x")] * 50), limit=7)
+    assert len(errors_of(answer)) == 7
+
+
+def test_every_transaction_needs_a_handler() -> None:
+    with pytest.raises(ValueError, match="no handler for ITI-18, ITI-41, ITI-42, ITI-43"):
+        Pipeline({}, 1)
+
+
+def test_interrupts_are_not_caught() -> None:
+    class Stop(BaseException):
+        pass
+
+    def handler(request: Request) -> Answer:
+        raise Stop
+
+    row = TRANSACTIONS[0]
+    pipeline = Pipeline({t.name: handler for t in TRANSACTIONS}, 1)
+    with pytest.raises(Stop):
+        pipeline.run(Request(row, etree.Element("x"), Addressing(row.action)))
