@@ -1,0 +1,210 @@
+"""HTTP to other servers: requests streamed from files with an exact length, answers streamed into files.
+
+Nothing here holds a document in memory, and nothing waits for ever: connecting, silence and the whole answer
+have bounds, so have the sizes of answers. Redirects, proxies of the environment and compression are not used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import requests
+import urllib3
+
+from msim_xds import __version__
+from msim_xds.federation.answers import RemoteUnavailable
+from msim_xds.findings import shorten
+from msim_xds.ihe.transactions import Transaction
+from msim_xds.settings import GIB, MIB, LimitSettings
+from msim_xds.wire import mtom
+from msim_xds.wire.exchange import OutgoingDocument, Stager
+from msim_xds.wire.safexml import MalformedXml
+from msim_xds.wire.staging import BadPackage
+
+_CHUNK: Final = 256 * 1024
+_SOAP_TYPES: Final = frozenset({mtom.SOAP_TYPE, "multipart/related", "text/xml"})
+_BAD_URL: Final = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+)
+_TOO_LATE: Final = (requests.Timeout, urllib3.exceptions.TimeoutError)
+
+#: What an answer may hold at most; generous, for other communities' repositories.
+ANSWER_LIMITS: Final = LimitSettings(
+    root_part_bytes=64 * MIB,
+    request_bytes=64 * GIB,
+    document_bytes=16 * GIB,
+    objects=200_000,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to talk to one server.
+
+    Attributes:
+        connect_timeout_s: longest wait for a connection, and for the server to take a piece of the request.
+        read_timeout_s: longest silence while waiting for the answer, and in its midst.
+        deadline_s: longest time for the answer altogether, counted from the end of the request.
+        verify: True for the system's authorities, or a file of trusted certificates (PEM).
+        certificate: files of our own certificate and key (PEM) for mutual TLS.
+        limits: bounds on answers.
+    """
+
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 60.0
+    deadline_s: float = 3600.0
+    verify: bool | str = True
+    certificate: tuple[str, str] | None = None
+    limits: LimitSettings = ANSWER_LIMITS
+
+
+class UnreadableDocument(Exception):
+    """A file to send cannot be read. No OSError: ``requests`` would take it for one of the connection."""
+
+
+def file_document(cid: str, mime_type: str, path: Path) -> OutgoingDocument:
+    """A file as a document to send; it is read while it is sent. Raises UnreadableDocument."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise UnreadableDocument(f"{path}: {error.strerror}") from None
+    return OutgoingDocument(cid, mime_type, size, _file_chunks(path, size))
+
+
+def _file_chunks(path: Path, size: int) -> Iterator[bytes]:
+    left = size
+    try:
+        with path.open("rb") as file:
+            while left >= 0 and (chunk := file.read(_CHUNK)):
+                left -= len(chunk)
+                if left >= 0:
+                    yield chunk
+    except OSError as error:
+        raise UnreadableDocument(f"{path}: {error.strerror}") from None
+    if left:
+        raise UnreadableDocument(f"{path} changed while it was sent")
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A request's body in the shape that ``requests`` sends with Content-Length instead of in chunks."""
+
+    packaged: mtom.Packaged
+
+    def __len__(self) -> int:
+        return self.packaged.length
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.packaged.chunks)
+
+
+class Channel:
+    """A pooled connection to one URL; to be used by one thread at a time."""
+
+    def __init__(self, url: str, options: Options) -> None:
+        self.url = url
+        self.options = options
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = options.verify
+        self._session.cert = options.certificate
+        self._session.headers = requests.structures.CaseInsensitiveDict(
+            {"User-Agent": f"msim-xds/{__version__}", "Accept-Encoding": "identity"}
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._session.close()
+
+    def post(
+        self, transaction: Transaction, envelope: bytes, documents: Sequence[OutgoingDocument], stager: Stager
+    ) -> mtom.Message:
+        """Send one request and read its answer; documents of the answer go to ``stager``.
+
+        Raises:
+            RemoteUnavailable: there is no SOAP message for an answer, whatever the reason.
+            UnreadableDocument: a file to send cannot be read.
+            OSError: the stager cannot keep a document of the answer.
+        """
+        package = mtom.package if transaction.mtom else mtom.plain
+        packaged = package([envelope], documents, transaction.action)
+        try:
+            response = self._session.post(
+                self.url,
+                data=_Body(packaged),
+                headers={"Content-Type": packaged.content_type},
+                stream=True,
+                timeout=(self.options.connect_timeout_s, self.options.read_timeout_s),
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise RemoteUnavailable(self.url, _reason(error), sent=_may_have_arrived(error)) from None
+        with response:
+            self._check(response)
+            try:
+                content_type = response.headers.get("Content-Type", "")
+                return mtom.read(content_type, self._chunks(response), stager, self.options.limits)
+            except (BadPackage, MalformedXml) as error:
+                raise RemoteUnavailable(self.url, f"its answer is broken: {error}") from None
+
+    def _check(self, response: requests.Response) -> None:
+        """Only a SOAP message may go on to the parser; faults come with 400, 413, 500 and others."""
+        content_type = response.headers.get("Content-Type", "")
+        if content_type.partition(";")[0].strip().lower() not in _SOAP_TYPES:
+            kind = shorten(content_type) or "no content"
+            raise RemoteUnavailable(self.url, f"it answers HTTP {response.status_code} ({kind}) and not SOAP")
+        if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            raise RemoteUnavailable(self.url, "its answer is compressed, which was not asked for")
+
+    def _chunks(self, response: requests.Response) -> Iterator[bytes]:
+        """The answer's octets as they come, until the deadline."""
+        end = time.monotonic() + self.options.deadline_s
+        try:
+            for chunk in response.raw.stream(_CHUNK, decode_content=False):
+                if time.monotonic() > end:
+                    raise RemoteUnavailable(self.url, f"its answer takes over {self.options.deadline_s:g} s")
+                yield chunk
+        except urllib3.exceptions.HTTPError as error:
+            raise RemoteUnavailable(self.url, _reason(error)) from None
+
+
+def _may_have_arrived(error: requests.RequestException) -> bool:
+    """Whether there was a connection at all."""
+    if isinstance(error, (requests.ConnectTimeout, *_BAD_URL)):
+        return False
+    cause = getattr(error.args[0] if error.args else None, "reason", None)
+    return not isinstance(cause, urllib3.exceptions.NewConnectionError)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in words for people; the library's own text holds addresses of objects."""
+    if isinstance(error, _TOO_LATE):
+        return "it does not answer in time"
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"the TLS connection fails: {_innermost(error)}"
+    if isinstance(error, _BAD_URL):
+        return "this is no URL of a server; expected http://… or https://…"
+    return f"the connection fails: {_innermost(error)}"
+
+
+def _innermost(error: BaseException) -> str:
+    """The operating system's or TLS library's own words, below the wrappers of two HTTP libraries."""
+    inner: BaseException | None = error
+    while inner is not None:
+        error = inner
+        inner = error.__cause__ or error.__context__ or getattr(error, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+    return shorten(getattr(error, "strerror", None) or str(error) or type(error).__name__)
