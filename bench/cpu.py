@@ -85,8 +85,9 @@ def _submission(i: int) -> messages.Message:
 
 def _figure(case: Case, product: WSGIApplication, limit: WSGIApplication | None) -> Figure:
     path, message = next(case.product)
-    if b"RegistryError " in messages.answer(product, path, message):
-        raise RuntimeError(f"{case.what}: the request of the benchmark is not valid")
+    content = messages.answer(product, path, message)
+    if b"RegistryError " in content:
+        raise RuntimeError(f"{case.what}: not even the benchmark's request is right: {content[:2000]!r}")
     sides = [(product, case.product)] + ([] if limit is None else [(limit, case.limit)])
     best = [float("inf")] * len(sides)
     for _ in range(ROUNDS):

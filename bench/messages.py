@@ -156,13 +156,13 @@ def submission(i: int, patient: int) -> Submission:
             "urn:ihe:iti:xds:2017:mimeTypeSufficient", "1.3.6.1.4.1.19376.1.2.3", "mimeType Sufficient"
         ),
         healthcare_facility_type_code=_code("4500", "2.16.840.1.113883.3.4424.11.2.4", "Oddział"),
-        practice_setting_code=_code("05", "2.16.840.1.113883.3.4424.11.2.5", "Chirurgia ogólna"),
+        practice_setting_code=_code("07", "Dziedzina medyczna", "Chirurgia ogólna"),
     )
     package = SubmissionSet(
         entry_uuid="SubmissionSet01",
         title=_text("Wysyłka EDM"),
         authors=entry.authors,
-        content_type_code=_code("REGISTER", "2.16.840.1.113883.3.4424.11.2.99", "Rejestracja indeksu EDM"),
+        content_type_code=_code("18842-5", "2.16.840.1.113883.6.1", "Discharge summary"),
         patient_id=entry.patient_id,
         source_id="2.16.840.1.113883.3.4424.2.7.99999",
         unique_id=f"{entry.unique_id}.1",
