@@ -1,0 +1,124 @@
+"""The composition root: the only module that sees everything.
+
+``create_app(settings)`` is a plain WSGI callable that can be mounted, measured and tested in process.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from msim_xds.database.engine import Database
+from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43
+from msim_xds.metadata.rules import Rules
+from msim_xds.registry.fragment_codec import FragmentCodec
+from msim_xds.registry.registration import Registration
+from msim_xds.registry.search import StoredQueries
+from msim_xds.registry.service import RegistryService
+from msim_xds.repository.blobs import BlobStore, open_store
+from msim_xds.repository.index import DocumentIndex
+from msim_xds.repository.registrar import LocalRegistrar, Registrar
+from msim_xds.repository.service import RepositoryService
+from msim_xds.server.front import build_front
+from msim_xds.server.serve import served_settings
+from msim_xds.settings import Settings
+from msim_xds.wire.exchange import Handler
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def now() -> datetime:
+    """The time of day, UTC."""
+    return datetime.now(UTC)
+
+
+def new_uuid() -> str:
+    """A fresh ``urn:uuid:``."""
+    return f"urn:uuid:{uuid.uuid4()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The stores and services of one server process, wired together."""
+
+    settings: Settings
+    database: Database
+    store: BlobStore
+    index: DocumentIndex
+    registry: RegistryService
+    queries: StoredQueries
+    repository: RepositoryService
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Who carries out which transaction."""
+        return {
+            ITI_18.name: self.queries.answer,
+            ITI_41.name: self.repository.provide_and_register,
+            ITI_42.name: self.registry.register_document_set,
+            ITI_43.name: self.repository.retrieve,
+        }
+
+    def ready(self) -> Mapping[str, object]:
+        """What /health reports. Raises whatever keeps the stores from answering."""
+        self.database.check_schema()
+        return {"database": "sqlite" if self.database.is_sqlite else "postgresql"}
+
+    def close(self) -> None:
+        """Give connections back."""
+        self.database.close()
+
+
+def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
+    """Open the stores below ``settings.data``, migrate the database and wire the services.
+
+    Raises:
+        OSError: the data directory or the document store cannot be used.
+        RuntimeError: the database was made by a newer version.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database_url, settings.database)
+    database.migrate()
+    rules = Rules.from_settings(settings)
+    codec = FragmentCodec(database)
+    registration = Registration(codec, rules, settings, clock, new_uuid)
+    store = open_store(settings)
+    index = DocumentIndex(clock, store)
+    return Node(
+        settings=settings,
+        database=database,
+        store=store,
+        index=index,
+        registry=RegistryService(database, registration, settings.limits),
+        queries=StoredQueries(
+            database, codec, settings, rules.codes.expand if rules.general.scheme_names else None
+        ),
+        repository=RepositoryService(
+            settings, store, index, database, _registrar(settings, database, registration, index)
+        ),
+    )
+
+
+def _registrar(
+    settings: Settings, database: Database, registration: Registration, index: DocumentIndex
+) -> Registrar:
+    """The registry in this process, or the one at ``registry.url``."""
+    if not settings.registry.url:
+        return LocalRegistrar(database, registration, index)
+    from msim_xds.federation.registrar import RemoteRegistrar  # zeep is heavy and seldom needed
+
+    return RemoteRegistrar(settings, database, index)
+
+
+def create_app(settings: Settings) -> WSGIApplication:
+    """The server as a WSGI callable."""
+    node = open_node(settings)
+    return build_front(settings, node.handlers(), node.store, node.ready)
+
+
+def from_environment() -> WSGIApplication:
+    """The server as a worker process starts it: settings travel in one environment variable."""
+    return create_app(served_settings())
