@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final
-from xml.parsers import expat
 
 from lxml.etree import _Element
 
@@ -18,7 +17,7 @@ from msim_xds.findings import shorten
 from msim_xds.ihe.names import XDS
 from msim_xds.settings import MIB, LimitSettings
 from msim_xds.wire.exchange import StagedPart, Stager
-from msim_xds.wire.safexml import MAX_DEPTH, MAX_MARKUP, UTF16, MalformedXml, check_encoding
+from msim_xds.wire.safexml import MAX_DEPTH, MAX_MARKUP, UTF16, MalformedXml, StreamParser
 from msim_xds.wire.staging import BadPackage, Staging
 from msim_xds.wire.xop import INCLUDE, cid_of, include
 
@@ -131,17 +130,10 @@ class _Extractor:
         self._content = 0  # input offset of its content
         self._has_child = False
         self._moving = False  # its text goes to the staging
-        self._parser = self._new_parser()
-
-    def _new_parser(self) -> expat.XMLParserType:
-        parser = expat.ParserCreate("utf-8", " ")
-        parser.buffer_text = True
-        parser.buffer_size = _BATCH
-        parser.XmlDeclHandler = self._declaration
-        parser.StartDoctypeDeclHandler = self._doctype
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        return parser
+        self._parser = StreamParser(_BATCH)
+        self._events = self._parser.expat
+        self._events.StartElementHandler = self._start
+        self._events.EndElementHandler = self._end
 
     def write(self, data: bytes) -> None:
         self._window += data
@@ -153,26 +145,20 @@ class _Extractor:
         self._advance(final=True)
         self._keep_to(self._base + len(self._window))
         self._check_size(0)
-        del self._parser  # its handlers refer back to this object: free both without waiting for a collection
+        del self._parser, self._events  # handlers refer back: free both without waiting for a collection
         return bytes(self._kept)
 
     def _advance(self, *, final: bool) -> None:
         fresh = bytes(self._window[len(self._window) - self._pending :])
         self._pending = 0
-        try:
-            self._parser.Parse(fresh, final)
-        except expat.ExpatError as error:
-            kind = expat.ErrorString(error.code)
-            raise MalformedXml(
-                f"XML is not well-formed at line {error.lineno}, column {error.offset} ({kind})"
-            ) from None
+        self._parser.feed(fresh, final=final)
         if not final:
             self._settle()
             self._check_size(2 * _BATCH)
 
     def _settle(self) -> None:
         """Move the window behind the last event; what comes before cannot be asked for any more."""
-        settled = max(self._parser.CurrentByteIndex, self._base)  # -1 before the first event
+        settled = max(self._events.CurrentByteIndex, self._base)  # -1 before the first event
         if self._moving:
             self._drop_to(settled)
         elif not self._inside:
@@ -191,13 +177,6 @@ class _Extractor:
         del self._window[: offset - self._base]
         self._base = offset
 
-    def _declaration(self, version: str, encoding: str | None, standalone: int) -> None:
-        if encoding:
-            check_encoding(encoding)
-
-    def _doctype(self, *unused: object) -> None:
-        raise MalformedXml("XML with a DOCTYPE is not accepted")
-
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         self._elements += 1
@@ -208,11 +187,11 @@ class _Extractor:
             if self._moving:
                 raise self._mixed()
         elif name == _DOCUMENT:
-            start = self._parser.CurrentByteIndex
+            start = self._events.CurrentByteIndex
             tag = _TAG.match(self._window, start - self._base)
             self._content = self._base + tag.end() if tag else start
             self._inside, self._has_child = self._depth, False
-            self._parser.CharacterDataHandler = self._text
+            self._events.CharacterDataHandler = self._text
 
     def _text(self, text: str) -> None:
         if not self._moving:
@@ -230,10 +209,10 @@ class _Extractor:
         if self._depth == self._inside:
             if self._moving:
                 self._staging.close()
-                self._drop_to(self._parser.CurrentByteIndex)
+                self._drop_to(self._events.CurrentByteIndex)
                 self._kept += include(f"inline-document-{self._documents}").encode()
             self._inside, self._moving = 0, False
-            self._parser.CharacterDataHandler = None
+            self._events.CharacterDataHandler = None
         self._depth -= 1
 
     def _mixed(self) -> BadPackage:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import Final
+from typing import Final, NoReturn
+from xml.parsers import expat
 
 from lxml import etree
 
@@ -20,6 +21,7 @@ MAX_DEPTH: Final = 256
 """Deepest nesting of elements; libxml2's own bound without huge_tree."""
 
 _ENCODINGS: Final = frozenset({"utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "us-ascii", "ascii"})
+_NO_DOCTYPE: Final = "XML with a DOCTYPE is not accepted"
 _DECLARED: Final = re.compile(rb"""(?:\xef\xbb\xbf)?<\?xml\s[^>]*?encoding\s*=\s*["']([^"'<>]{0,40})""")
 _DOCTYPE: Final = re.compile(rb"(?s)(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE")
 UTF16: Final = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
@@ -64,13 +66,40 @@ def parse(data: bytes) -> etree._Element:
     elif declared := _DECLARED.match(data):
         check_encoding(declared[1].decode("ascii", "replace"))
     if b"<!DOCTYPE" in data and _DOCTYPE.match(data):
-        raise MalformedXml("XML with a DOCTYPE is not accepted")
+        raise MalformedXml(_NO_DOCTYPE)
     if data.count(b"<") > MAX_MARKUP:
         raise MalformedXml(f"XML has too many elements; at most {MAX_MARKUP} tags are accepted")
     try:
         return etree.fromstring(data, _parsers.parser)
     except etree.XMLSyntaxError as error:
         raise _malformed(error) from None
+
+
+class StreamParser:
+    """An expat parser with the same refusals, for a document that is too large for a tree.
+
+    ``expat`` is the parser, for setting handlers; it names elements ``namespace local``.
+    """
+
+    __slots__ = ("expat",)
+
+    def __init__(self, buffer_size: int) -> None:
+        self.expat = expat.ParserCreate("utf-8", " ")
+        self.expat.buffer_text = True
+        self.expat.buffer_size = buffer_size
+        self.expat.XmlDeclHandler = _declaration
+        self.expat.StartDoctypeDeclHandler = _doctype
+
+    def feed(self, data: bytes, *, final: bool) -> None:
+        """Parse the next octets.
+
+        Raises:
+            MalformedXml: not well-formed, a DOCTYPE, or another encoding. Depth is the handlers' to bound.
+        """
+        try:
+            self.expat.Parse(data, final)
+        except expat.ExpatError as error:
+            raise _not_well_formed(error.lineno, error.offset, expat.ErrorString(error.code)) from None
 
 
 def check_encoding(name: str) -> None:
@@ -94,5 +123,17 @@ def _malformed(error: etree.XMLSyntaxError) -> MalformedXml:
     """libxml2's message quotes names of the document; its error type does not."""
     last = error.error_log.last_error  # type: ignore[attr-defined]  # absent from the stubs
     kind = last.type_name.removeprefix("ERR_").replace("_", " ").lower() if last is not None else "syntax"
-    line, column = error.position
+    return _not_well_formed(*error.position, kind)
+
+
+def _not_well_formed(line: int, column: int, kind: str) -> MalformedXml:
     return MalformedXml(f"XML is not well-formed at line {line}, column {column} ({kind})")
+
+
+def _declaration(version: str, encoding: str | None, standalone: int) -> None:
+    if encoding:
+        check_encoding(encoding)
+
+
+def _doctype(*unused: object) -> NoReturn:
+    raise MalformedXml(_NO_DOCTYPE)

@@ -1,0 +1,55 @@
+"""A Stager that keeps octets in memory and knows what was left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+
+from msim_xds.wire.exchange import OutgoingDocument, StagedPart
+
+
+class MemorySink:
+    def __init__(self, stager: MemoryStager, token: str) -> None:
+        self._stager, self._token = stager, token
+        stager.octets[token] = b""
+
+    def write(self, data: bytes) -> None:
+        self._stager.written += len(data)
+        if self._stager.counting_only:
+            return
+        self._stager.octets[self._token] += data
+
+    def finish(self) -> StagedPart:
+        data = self._stager.octets[self._token]
+        return StagedPart(
+            hashlib.sha1(data).hexdigest(), hashlib.sha256(data).hexdigest(), len(data), self._token
+        )
+
+    def discard(self) -> None:
+        self._stager.octets.pop(self._token, None)
+
+
+class MemoryStager:
+    """``octets`` by token: what is staged now; ``counting_only`` keeps none of them."""
+
+    def __init__(self, *, counting_only: bool = False) -> None:
+        self.octets: dict[str, bytes] = {}
+        self.written = 0
+        self.counting_only = counting_only
+        self._tokens = itertools.count()
+
+    def stage(self) -> MemorySink:
+        return MemorySink(self, str(next(self._tokens)))
+
+    def discard(self, part: StagedPart) -> None:
+        self.octets.pop(part.token, None)
+
+    def of(self, parts: dict[str, StagedPart]) -> dict[str, bytes]:
+        """The octets of each part by Content-ID."""
+        return {cid: self.octets[part.token] for cid, part in parts.items()}
+
+
+def outgoing(cid: str, data: bytes, mime_type: str = "text/xml", piece: int = 1000) -> OutgoingDocument:
+    """A document that comes in pieces."""
+    pieces = [data[start : start + piece] for start in range(0, len(data), piece)]
+    return OutgoingDocument(cid, mime_type, len(data), pieces)
