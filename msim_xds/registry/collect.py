@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from msim_xds.database.driver import fetch
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ObjectKind
 from msim_xds.ihe.queries import ENTRIES, FOLDERS, SETS, Match, Result
@@ -75,7 +76,8 @@ class Collector:
 
     def patient(self, cx: str) -> bool:
         """Take the patient that the query names; False when the registry does not know it."""
-        rows = self._rows(patient_statement(self._terms.dialect), {"cx": cx.strip(), "limit": 1})
+        statement = patient_statement(self._terms.dialect)
+        rows = fetch(self._connection, statement, {"cx": cx.strip(), "limit": 1})
         self._patient = rows[0][0] if rows else 0
         return bool(rows)
 
@@ -203,12 +205,9 @@ class Collector:
 
     def _bounded(self, statement: str, parameters: dict[str, Any]) -> Rows:
         parameters["limit"] = self._limit + 1
-        rows = self._rows(statement, parameters)
+        rows = fetch(self._connection, statement, parameters)
         self._check(len(rows))
         return rows
-
-    def _rows(self, statement: str, parameters: dict[str, Any]) -> Rows:
-        return self._connection.exec_driver_sql(statement, parameters).fetchall()
 
     def _check(self, count: int) -> None:
         if count > self._limit:

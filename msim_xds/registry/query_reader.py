@@ -118,24 +118,25 @@ def read(request: _Element, limits: LimitSettings) -> Query:
     """
     option, adhoc = request.find(_OPTION), request.find(_ADHOC)
     findings: list[Finding] = []
-    return_type = None if option is None else option.get("returnType", "RegistryObject")
-    if return_type not in _RETURN_TYPES:
+    return_type = "RegistryObject" if option is None else option.get("returnType", "RegistryObject")
+    leaf = _RETURN_TYPES.get(return_type)
+    if leaf is None:
         findings.append(_bad_return_type(return_type))
     query_id = None if adhoc is None else adhoc.get("id")
     row = None if query_id is None else QUERIES.get(query_id.strip().lower())
     if row is None:
         findings.append(_unknown_query(query_id))
-    if row is None or adhoc is None or return_type is None:
+    if row is None or adhoc is None:
         raise Refused(findings)
     reader = _Reader(row, limits)
     criteria = reader.criteria(_slots(adhoc))
     findings += reader.findings
-    if findings:
+    if findings or leaf is None:
         raise Refused(findings)
-    return Query(row, _RETURN_TYPES[return_type], criteria)
+    return Query(row, leaf, criteria)
 
 
-def _bad_return_type(seen: str | None) -> Finding:
+def _bad_return_type(seen: str) -> Finding:
     return Finding(
         "XDSRegistryError",
         "this returnType is not answered",
@@ -189,6 +190,10 @@ def _text(text: str) -> str:
     return normalize("NFC", text)
 
 
+def _uuid(text: str) -> str:
+    return _text(text).lower()
+
+
 _CONVERT: Final[Mapping[Match, Callable[[str], object]]] = {
     Match.EQUAL: _text,
     Match.LIKE: _text,
@@ -198,6 +203,24 @@ _CONVERT: Final[Mapping[Match, Callable[[str], object]]] = {
     Match.TIME_TO: _time,
     Match.LEVEL: _level,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """How one parameter is read: may it stand without quotes, and what its values are or become."""
+
+    param: Param
+    bare: bool
+    known: Mapping[str, object] | None
+    convert: Callable[[str], object]
+
+    @classmethod
+    def of(cls, param: Param) -> _Rule:
+        convert = _uuid if param.attribute == "entry_uuid" else _CONVERT.get(param.match, _text)
+        return cls(param, param.match in _BARE, _CLOSED.get(param.match), convert)
+
+
+_RULES: Final = {row.id: tuple(map(_Rule.of, row.params)) for row in QUERIES.values()}
 
 
 class _Reader:
@@ -218,11 +241,14 @@ class _Reader:
             if values:  # an empty ValueList says that the parameter is absent
                 given.setdefault(name, []).append(values)
         self._check_identifiers(given)
-        return tuple(
-            Criterion(param, groups)
-            for param in self.row.params
-            if (groups := self._groups(param, given.get(param.name, ())))
-        )
+        found: list[Criterion] = []
+        for rule in _RULES[self.row.id]:
+            param = rule.param
+            if param.name in given:
+                found.append(Criterion(param, self._groups(rule, given[param.name])))
+            elif param.required:
+                self._find("XDSStoredQueryMissingParam", param.name, "is required")
+        return tuple(found)
 
     def _check_identifiers(self, given: Mapping[str, object]) -> None:
         names = self.row.identifiers
@@ -232,30 +258,24 @@ class _Reader:
         for name in present[1:]:
             self._find("XDSStoredQueryParamNumber", name, f"excludes {present[0]}")
 
-    def _groups(self, param: Param, slots: Sequence[list[str]]) -> tuple[tuple[Any, ...], ...]:
-        if not slots and param.required:
-            self._find("XDSStoredQueryMissingParam", param.name, "is required")
-        if len(slots) > 1 and not param.repeat:
-            self._find("XDSStoredQueryParamNumber", param.name, "may be given in one Slot only")
-        return tuple(group for values in slots if (group := self._group(param, values)))
+    def _groups(self, rule: _Rule, slots: Sequence[list[str]]) -> tuple[tuple[Any, ...], ...]:
+        if len(slots) > 1 and not rule.param.repeat:
+            self._find("XDSStoredQueryParamNumber", rule.param.name, "may be given in one Slot only")
+        return tuple([self._group(rule, values) for values in slots])
 
-    def _group(self, param: Param, values: Sequence[str]) -> tuple[Any, ...]:
-        limits = self.limits
+    def _group(self, rule: _Rule, values: Sequence[str]) -> tuple[Any, ...]:
+        param, limits = rule.param, self.limits
         try:
-            bare = param.match in _BARE
-            items = parse(values, bare=bare, most=limits.values, longest=limits.value_chars)
+            items = parse(values, bare=rule.bare, most=limits.values, longest=limits.value_chars)
             if len(items) > 1 and not param.many:
                 self._find("XDSStoredQueryParamNumber", param.name, "takes a single value")
-                return ()
-            if (known := _CLOSED.get(param.match)) is not None:
-                return self._known(param, items, known)
-            if param.attribute == "entry_uuid":
-                return tuple(_text(item).lower() for item in items)
-            convert = _CONVERT[param.match]
-            return tuple([convert(item) for item in items])
+            elif rule.known is not None:
+                return self._known(param, items, rule.known)
+            else:
+                return tuple(map(rule.convert, items))
         except BadValue as bad:
             self._find("XDSRegistryError", param.name, str(bad), bad.seen, bad.allowed, _SYNTAX)
-            return ()
+        return ()
 
     def _known(self, param: Param, items: Sequence[str], known: Mapping[str, object]) -> tuple[Any, ...]:
         values = tuple([known[item] for item in items if item in known])

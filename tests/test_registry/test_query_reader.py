@@ -1,0 +1,303 @@
+"""From AdhocQueryRequest to a checked query."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import pytest
+from lxml import etree
+
+from msim_xds.findings import Finding, Refused
+from msim_xds.ihe.names import AssociationType, ObjectKind, Status
+from msim_xds.ihe.queries import QUERIES, Match
+from msim_xds.metadata.datatypes import Period
+from msim_xds.registry.query_reader import Query, read
+from msim_xds.settings import LimitSettings
+from tests.support.metadata import APPROVED, DEPRECATED, PATIENT, RIM
+from tests.support.queries import IDS, ON_DEMAND, QUERY, STABLE, find_documents, many, one, request, slot
+
+LIMITS = LimitSettings()
+CODE = "34133-9^^2.16.840.1.113883.6.1"
+
+
+def query(message: bytes, limits: LimitSettings = LIMITS) -> Query:
+    return read(etree.fromstring(message), limits)
+
+
+def refused(message: bytes, limits: LimitSettings = LIMITS) -> tuple[Finding, ...]:
+    with pytest.raises(Refused) as caught:
+        query(message, limits)
+    return caught.value.findings
+
+
+def codes(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    return [(finding.code, finding.attribute) for finding in findings]
+
+
+def groups(message: bytes, name: str) -> tuple[tuple[object, ...], ...]:
+    return next(c.groups for c in query(message).criteria if c.param.name == name)
+
+
+def test_the_table_holds_the_queries_of_iti_18() -> None:
+    assert {row.name: row.id for row in QUERIES.values()} == {k: f"urn:uuid:{v}" for k, v in IDS.items()}
+
+
+def test_a_whole_query() -> None:
+    found = query(
+        find_documents(
+            ("$XDSDocumentEntryCreationTimeFrom", "2021"),
+            ("$XDSDocumentEntryClassCode", many(CODE)),
+            ("$XDSDocumentEntryType", many(ON_DEMAND, STABLE)),
+            ("$MetadataLevel", "2"),
+            status=(APPROVED, DEPRECATED),
+        )
+    )
+    assert found.row.name == "FindDocuments"
+    assert found.leaf
+    assert found.patient_id == PATIENT
+    assert found.superseded
+    assert found.entry_kinds == (ObjectKind.STABLE_DOCUMENT_ENTRY, ObjectKind.ON_DEMAND_DOCUMENT_ENTRY)
+    assert {c.param.name: c.groups for c in found.criteria} == {
+        "$XDSDocumentEntryPatientId": ((PATIENT,),),
+        "$XDSDocumentEntryStatus": ((Status.APPROVED, Status.DEPRECATED),),
+        "$XDSDocumentEntryClassCode": ((CODE,),),
+        "$XDSDocumentEntryCreationTimeFrom": ((Period(20210000000000, 20219999999999),),),
+        "$XDSDocumentEntryType": ((ObjectKind.ON_DEMAND_DOCUMENT_ENTRY, ObjectKind.STABLE_DOCUMENT_ENTRY),),
+        "$MetadataLevel": ((2,),),
+    }
+
+
+def test_object_type_is_stable_where_the_parameter_exists_and_is_absent() -> None:
+    assert query(find_documents()).entry_kinds == (ObjectKind.STABLE_DOCUMENT_ENTRY,)
+    by_id = request("GetDocuments", [("$XDSDocumentEntryUniqueId", many("1.2"))])
+    assert len(query(by_id).entry_kinds) == 2
+    only = find_documents(("$XDSDocumentEntryType", many(ON_DEMAND)))
+    assert query(only).entry_kinds == (ObjectKind.ON_DEMAND_DOCUMENT_ENTRY,)
+
+
+def test_ids_are_read_in_either_case() -> None:
+    message = request(
+        f" URN:UUID:{IDS['GetDocuments'].upper()} ", [("$XDSDocumentEntryEntryUUID", many("urn:uuid:AB"))]
+    )
+    assert groups(message, "$XDSDocumentEntryEntryUUID") == (("urn:uuid:ab",),)
+
+
+def test_repeated_slots_are_and() -> None:
+    name = "$XDSDocumentEntryEventCodeList"
+    message = find_documents((name, many("a^^1", "b^^1")), (name, many("c^^1")))
+    assert groups(message, name) == (("a^^1", "b^^1"), ("c^^1",))
+
+
+def test_values_of_one_slot_are_or() -> None:
+    name = "$XDSDocumentEntryClassCode"
+    body = etree.fromstring(find_documents())
+    extra = slot(name, many("a^^1", "b^^1"), many("c^^1")).replace(
+        "<rim:Slot", f'<rim:Slot xmlns:rim="{RIM}"', 1
+    )
+    body[1].append(etree.fromstring(extra))
+    assert [c.groups for c in read(body, LIMITS).criteria if c.param.name == name] == [
+        (("a^^1", "b^^1", "c^^1"),)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("$XDSDocumentEntryCreationTimeTo", "'20210527'", Period(20210527000000, 20210527999999)),
+        ("$XDSDocumentEntryCreationTimeTo", "(20210527)", Period(20210527000000, 20210527999999)),
+        ("$XDSDocumentEntryCreationTimeTo", "20210527101112", Period(20210527101112, 20210527101112)),
+        ("$XDSDocumentEntryClassCode", "'a^^1'", "a^^1"),
+        ("$XDSDocumentEntryAuthorPerson", "('%O''Reilly_')", "%O'Reilly_"),
+        ("$XDSDocumentEntryAuthorPerson", "('%Lo\u0301dz%')", "%L\u00f3dz%"),
+        ("$MetadataLevel", "'1'", 1),
+    ],
+)
+def test_values(name: str, text: str, value: object) -> None:
+    assert groups(find_documents((name, text)), name) == ((value,),)
+
+
+def test_parameters_that_the_query_does_not_have_are_ignored() -> None:
+    message = find_documents(
+        ("$vendor", "anything ' at ( all"), ("$vendor", "twice"), ("$XDSFolderStatus", "()"), ("", "x")
+    )
+    assert len(query(message).criteria) == 2
+
+
+def test_an_empty_value_list_is_an_absent_parameter() -> None:
+    body = etree.fromstring(find_documents(("$XDSDocumentEntryClassCode", "x")))
+    values = body.find(f".//{{{RIM}}}Slot[@name='$XDSDocumentEntryClassCode']/{{{RIM}}}ValueList")
+    assert values is not None
+    values.clear()
+    assert len(read(body, LIMITS).criteria) == 2
+
+
+@pytest.mark.parametrize("returns", ["RegistryObject", "LeafClassWithRepositoryItem", "leafclass", ""])
+def test_return_types_that_are_not_answered(returns: str) -> None:
+    (finding,) = refused(find_documents(returns=returns))
+    assert (finding.code, finding.attribute, finding.seen) == ("XDSRegistryError", "returnType", returns)
+
+
+def test_no_response_option_at_all() -> None:
+    assert codes(refused(request("FindDocuments", returns=None))) == [
+        ("XDSRegistryError", "returnType"),
+        ("XDSStoredQueryMissingParam", "$XDSDocumentEntryPatientId"),
+        ("XDSStoredQueryMissingParam", "$XDSDocumentEntryStatus"),
+    ]
+
+
+def test_the_schema_default_of_return_type_is_not_answered() -> None:
+    message = find_documents().replace(b' returnType="LeafClass"', b"")
+    assert codes(refused(message)) == [("XDSRegistryError", "returnType")]
+
+
+@pytest.mark.parametrize("query_id", ["urn:uuid:00000000-0000-0000-0000-000000000000", "FindNothing", ""])
+def test_unknown_query(query_id: str) -> None:
+    (finding,) = refused(request(query_id))
+    assert finding.code == "XDSUnknownStoredQuery"
+    assert "FindDocuments urn:uuid:14d4debf" in finding.text()
+
+
+def test_no_query_at_all() -> None:
+    message = f'<q:AdhocQueryRequest xmlns:q="{QUERY}"><q:ResponseOption returnType="LeafClass"/></q:AdhocQueryRequest>'
+    assert codes(refused(message.encode())) == [("XDSUnknownStoredQuery", "id")]
+
+
+def required() -> list[tuple[str, str]]:
+    return [(row.name, param.name) for row in QUERIES.values() for param in row.params if param.required]
+
+
+@pytest.mark.parametrize(("name", "parameter"), required())
+def test_required_parameters(name: str, parameter: str) -> None:
+    missing = [f for f in refused(request(name)) if f.attribute == parameter]
+    assert [(f.code, f.code_context) for f in missing] == [("XDSStoredQueryMissingParam", parameter)]
+
+
+@pytest.mark.parametrize("name", [row.name for row in QUERIES.values() if row.identifiers])
+def test_exactly_one_identifier(name: str) -> None:
+    row = next(row for row in QUERIES.values() if row.name == name)
+    given = [(identifier, one("urn:uuid:1")) for identifier in row.identifiers]
+    rest = [(p.name, many(AssociationType.APND)) for p in row.params if p.required]
+    assert len(query(request(name, [given[0], *rest])).criteria) == 1 + len(rest)
+    assert codes(refused(request(name, rest))) == [
+        ("XDSStoredQueryMissingParam", " or ".join(row.identifiers))
+    ]
+    (finding,) = refused(request(name, [*given, *rest]))
+    assert (finding.code, finding.code_context) == ("XDSStoredQueryParamNumber", row.identifiers[1])
+
+
+def single_valued() -> list[tuple[str, str]]:
+    return [(row.name, p.name) for row in QUERIES.values() for p in row.params if not p.many]
+
+
+@pytest.mark.parametrize(("name", "parameter"), single_valued())
+def test_single_valued_parameters(name: str, parameter: str) -> None:
+    for text in (f"({one('2021')},{one('2022')})", "'2021','2022'"):
+        found = [f for f in refused(request(name, [(parameter, text)])) if f.attribute == parameter]
+        assert [(f.code, f.code_context) for f in found] == [("XDSStoredQueryParamNumber", parameter)]
+
+
+def unrepeatable() -> list[tuple[str, str]]:
+    return [(row.name, p.name) for row in QUERIES.values() for p in row.params if not p.repeat]
+
+
+@pytest.mark.parametrize(("name", "parameter"), unrepeatable())
+def test_slots_that_may_not_be_repeated(name: str, parameter: str) -> None:
+    findings = refused(request(name, [(parameter, "'a'"), (parameter, "'a'")]))
+    assert ("XDSStoredQueryParamNumber", parameter) in codes(findings)
+
+
+def test_only_these_parameters_may_be_repeated() -> None:
+    assert {p.attribute for row in QUERIES.values() for p in row.params if p.repeat} == {
+        "event_codes",
+        "confidentiality_codes",
+        "reference_ids",
+        "codes",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("$XDSDocumentEntryClassCode", "('34133-9')"),
+        ("$XDSDocumentEntryClassCode", "('34133-9^^')"),
+        ("$XDSDocumentEntryClassCode", "('^^2.16.840.1.113883.6.1')"),
+        ("$XDSDocumentEntryClassCode", "('a^Name^1.2')"),
+        ("$XDSDocumentEntryClassCode", "('a^^1.2^x')"),
+        ("$XDSDocumentEntryClassCode", "(a^^1.2)"),
+        ("$XDSDocumentEntryCreationTimeFrom", "'2021-05-27'"),
+        ("$XDSDocumentEntryCreationTimeFrom", "20210230"),
+        ("$XDSDocumentEntryCreationTimeFrom", "20210527101112.5"),
+        ("$XDSDocumentEntryServiceStopTimeTo", "202"),
+        ("$XDSDocumentEntryServiceStopTimeTo", "'２０２１'"),
+        ("$XDSDocumentEntryAuthorPerson", "('%a%)"),
+        ("$XDSDocumentEntryAuthorPerson", "('')"),
+        ("$MetadataLevel", "3"),
+        ("$MetadataLevel", "one"),
+        ("$XDSDocumentEntryType", many("urn:uuid:1")),
+        ("$XDSDocumentEntryDocumentAvailability", many("Online")),
+    ],
+)
+def test_malformed_values(name: str, text: str) -> None:
+    (finding,) = refused(find_documents((name, text)))
+    assert (finding.code, finding.attribute) == ("XDSRegistryError", name)
+    assert finding.allowed
+
+
+def test_a_malformed_required_value_is_not_called_missing_too() -> None:
+    base = [("$XDSDocumentEntryPatientId", PATIENT), ("$XDSDocumentEntryStatus", many(APPROVED))]
+    assert codes(refused(request("FindDocuments", base))) == [
+        ("XDSRegistryError", "$XDSDocumentEntryPatientId")
+    ]
+
+
+def test_unknown_status_values_are_ignored() -> None:
+    unknown = "urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:Approved"
+    assert query(find_documents(status=(unknown, DEPRECATED))).values(Match.STATUS) == (Status.DEPRECATED,)
+    (finding,) = refused(find_documents(status=(unknown,)))
+    assert (finding.code, finding.code_context) == (
+        "XDSStoredQueryMissingParam",
+        "$XDSDocumentEntryStatus",
+    )
+    assert finding.seen == unknown
+
+
+def test_every_finding_is_told() -> None:
+    message = request(
+        "FindDocuments",
+        [
+            ("$XDSDocumentEntryClassCode", "('x')"),
+            ("$XDSDocumentEntryCreationTimeFrom", "abc"),
+            ("$XDSDocumentEntryPatientId", "'a','b'"),
+        ],
+        returns="RegistryObject",
+    )
+    assert sorted(codes(refused(message))) == [
+        ("XDSRegistryError", "$XDSDocumentEntryClassCode"),
+        ("XDSRegistryError", "$XDSDocumentEntryCreationTimeFrom"),
+        ("XDSRegistryError", "returnType"),
+        ("XDSStoredQueryMissingParam", "$XDSDocumentEntryStatus"),
+        ("XDSStoredQueryParamNumber", "$XDSDocumentEntryPatientId"),
+    ]
+
+
+def test_slots_are_bounded() -> None:
+    message = find_documents(*[("$vendor", "'x'")] * LIMITS.slots)
+    assert codes(refused(message)) == [("XDSRegistryError", "")]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_100_000_values_are_refused_quickly(together: bool) -> None:
+    name = "$XDSDocumentEntryClassCode"
+    values = [many(*["a^^1"] * 100_000)] if together else ["'a^^1'"] * 100_000
+    body = etree.fromstring(find_documents((name, "?")))
+    values_list = body.find(f".//{{{RIM}}}Slot[@name='{name}']/{{{RIM}}}ValueList")
+    assert values_list is not None
+    values_list.clear()
+    for value in values:
+        etree.SubElement(values_list, f"{{{RIM}}}Value").text = value
+    started = time.process_time()
+    with pytest.raises(Refused) as caught:
+        read(body, LIMITS)
+    assert time.process_time() - started < 1
+    assert codes(caught.value.findings) == [("XDSRegistryError", name)]
