@@ -1,0 +1,240 @@
+"""Which octets answer for a DocumentUniqueId: the table ``stored_document``.
+
+Why a row never loses its blob. A blob is committed before its row is written, and it is deleted only while
+``deletion`` holds off every writer of this table and no row names it. A submission whose blob was deleted in
+between finds it gone in ``add``, which looks after its own row has been written and before its transaction
+commits: it is told to come again, and nothing of it stays. So neither order of the two can leave a committed
+row without octets, whatever clocks and ages say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, delete, func, not_, or_, select, text, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+from msim_xds.database.engine import Database
+from msim_xds.database.schema import registry_object, stored_document
+from msim_xds.findings import Finding, Refused
+from msim_xds.ihe.names import ObjectKind
+from msim_xds.repository.blobs import BlobStore
+
+_SECTION: Final = "ITI TF-2 3.41.4.1.3"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """One document: its DocumentUniqueId, digests (lower-case hex) and size (octets) of its content.
+
+    ``registered`` says that the registry has accepted its DocumentEntry.
+    """
+
+    unique_id: str
+    sha256: str
+    sha1: str
+    size: int
+    mime_type: str
+    registered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EntryMismatch:
+    """A DocumentEntry of this repository whose document the index does not have, or has differently."""
+
+    entry_uuid: str
+    unique_id: str
+    problem: str
+
+
+_COLUMNS: Final = (
+    stored_document.c.unique_id,
+    stored_document.c.sha256,
+    stored_document.c.sha1,
+    stored_document.c.size,
+    stored_document.c.mime_type,
+    stored_document.c.registered,
+)
+#: Same uniqueId and content: harmless, and ``registered`` never goes back. Other content: no row is touched.
+_ADD: Final = {
+    dialect: (row := insert(stored_document))
+    .values(stored_at=bindparam("stored_at"))
+    .on_conflict_do_update(
+        index_elements=[stored_document.c.unique_id],
+        set_={"registered": or_(stored_document.c.registered, row.excluded.registered)},
+        where=stored_document.c.sha256 == row.excluded.sha256,
+    )
+    .returning(stored_document.c.unique_id)
+    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+_FIND_ONE: Final = select(*_COLUMNS).where(stored_document.c.unique_id == bindparam("unique_id"))
+_FIND: Final = select(*_COLUMNS).where(
+    stored_document.c.unique_id.in_(bindparam("unique_ids", expanding=True))
+)
+_COUNT: Final = select(func.count()).select_from(stored_document)
+_LAST_OBJECT: Final = select(func.coalesce(func.max(registry_object.c.id), 0))
+#: Waits for the transactions that have written rows, and lets no new one write; readers go on.
+_HOLD_WRITERS: Final = text("LOCK TABLE stored_document IN SHARE ROW EXCLUSIVE MODE")
+_PAGE_ROWS: Final = 500
+_PAGE_OBJECTS: Final = 5000
+_PAGE: Final = (
+    select(*_COLUMNS)
+    .where(
+        tuple_(stored_document.c.sha256, stored_document.c.unique_id)
+        > tuple_(bindparam("sha256"), bindparam("unique_id"))
+    )
+    .order_by(stored_document.c.sha256, stored_document.c.unique_id)
+    .limit(bindparam("count"))
+)
+_REFERRED: Final = select(stored_document.c.sha256).where(
+    stored_document.c.sha256.in_(bindparam("sha256s", expanding=True))
+)
+_REMOVE: Final = delete(stored_document).where(
+    stored_document.c.unique_id == bindparam("of_unique_id"),
+    stored_document.c.sha256 == bindparam("of_sha256"),
+    not_(stored_document.c.registered),
+)
+_MISMATCHES: Final = (
+    select(
+        registry_object.c.entry_uuid,
+        registry_object.c.unique_id,
+        stored_document.c.unique_id.is_(None),
+    )
+    .select_from(
+        registry_object.outerjoin(stored_document, stored_document.c.unique_id == registry_object.c.unique_id)
+    )
+    .where(
+        registry_object.c.kind == ObjectKind.STABLE_DOCUMENT_ENTRY,
+        registry_object.c.repository_unique_id == bindparam("repository_unique_id"),
+        registry_object.c.id > bindparam("after"),
+        registry_object.c.id <= bindparam("last"),
+        or_(
+            stored_document.c.unique_id.is_(None),
+            stored_document.c.sha1 != func.lower(registry_object.c.hash),
+            stored_document.c.size != registry_object.c.size,
+        ),
+    )
+    .order_by(registry_object.c.id)
+)
+
+
+class DocumentIndex:
+    """The rows of ``stored_document``. Writing methods belong to the caller's write transaction."""
+
+    def __init__(self, clock: Callable[[], datetime], store: BlobStore) -> None:
+        """An index of what ``store`` keeps; ``clock`` tells the time of day, UTC."""
+        self._clock = clock
+        self._store = store
+
+    def find(self, connection: Connection, unique_ids: Collection[str]) -> dict[str, StoredDocument]:
+        """The documents that are known, by uniqueId."""
+        if len(unique_ids) == 1:
+            rows = connection.execute(_FIND_ONE, {"unique_id": next(iter(unique_ids))}).all()
+        else:
+            rows = connection.execute(_FIND, {"unique_ids": list(unique_ids)}).all()
+        return {row[0]: StoredDocument(*row) for row in rows}
+
+    def add(self, connection: Connection, documents: Sequence[StoredDocument], *, registered: bool) -> None:
+        """Write the rows of committed blobs, or mark them registered.
+
+        A document that is there with the same content is harmless; the mimeType first stored stays.
+
+        Raises:
+            Refused: a uniqueId has other content (XDSNonIdenticalHash, XDSNonIdenticalSize), or a blob was
+                removed as an orphan since it was committed (XDSRepositoryBusy).
+        """
+        findings: list[Finding] = []
+        # One order for all, so that two submissions of the same documents cannot wait for each other.
+        for document in sorted(documents, key=lambda each: each.unique_id):
+            values = {
+                "unique_id": document.unique_id,
+                "sha256": document.sha256,
+                "sha1": document.sha1,
+                "size": document.size,
+                "mime_type": document.mime_type,
+                "registered": registered,
+                "stored_at": self._clock().isoformat(timespec="seconds"),
+            }
+            if connection.execute(_ADD[connection.dialect.name], values).first() is None:
+                findings += _conflict(
+                    document, self.find(connection, [document.unique_id])[document.unique_id]
+                )
+            elif self._store.stat(document.sha256) is None:
+                findings.append(_removed_meanwhile(document))
+        if findings:
+            raise Refused(findings)
+
+    def remove(self, connection: Connection, documents: Sequence[StoredDocument]) -> None:
+        """Take back rows that the registry has refused; registered ones stay."""
+        for document in documents:
+            connection.execute(_REMOVE, {"of_unique_id": document.unique_id, "of_sha256": document.sha256})
+
+    def count(self, connection: Connection) -> int:
+        """Number of rows."""
+        return connection.execute(_COUNT).scalar_one()
+
+    def documents(self, connection: Connection) -> Iterator[StoredDocument]:
+        """Every row, those of one blob in succession; read page by page."""
+        last = ("", "")
+        while True:
+            page = {"sha256": last[0], "unique_id": last[1], "count": _PAGE_ROWS}
+            rows = [StoredDocument(*row) for row in connection.execute(_PAGE, page)]
+            yield from rows
+            if len(rows) < _PAGE_ROWS:
+                return
+            last = (rows[-1].sha256, rows[-1].unique_id)
+
+    def mismatches(self, connection: Connection, repository_unique_id: str) -> Iterator[EntryMismatch]:
+        """DocumentEntries of this repository in the registry in process that the index does not bear out."""
+        end = connection.execute(_LAST_OBJECT).scalar_one()
+        for after in range(0, end, _PAGE_OBJECTS):
+            page = {
+                "repository_unique_id": repository_unique_id,
+                "after": after,
+                "last": after + _PAGE_OBJECTS,
+            }
+            for entry_uuid, unique_id, absent in connection.execute(_MISMATCHES, page).all():
+                problem = "has no document" if absent else "has another hash or size than its document"
+                yield EntryMismatch(entry_uuid, unique_id, problem)
+
+    def referred(self, connection: Connection, sha256s: Collection[str]) -> set[str]:
+        """Those of the blobs that a row names."""
+        return set(connection.execute(_REFERRED, {"sha256s": list(sha256s)}).scalars())
+
+    @contextmanager
+    def deletion(self, database: Database) -> Iterator[Connection]:
+        """A transaction in which blobs that no row names may be deleted; keep it short, writers wait."""
+        with database.write() as connection:  # on SQLite there is one writer anyway
+            if not database.is_sqlite:
+                connection.execute(_HOLD_WRITERS)
+            yield connection
+
+
+def _conflict(document: StoredDocument, other: StoredDocument) -> Iterator[Finding]:
+    """Findings for a uniqueId whose content is another; equal SHA-1 of unequal content is a forgery."""
+    rows = [("XDSNonIdenticalHash", "hash", document.sha1, other.sha1)]
+    if document.size != other.size:
+        rows.append(("XDSNonIdenticalSize", "size", str(document.size), str(other.size)))
+    for code, attribute, seen, allowed in rows:
+        yield Finding(
+            code,
+            "the uniqueId belongs to a document of other content",
+            attribute=attribute,
+            seen=seen,
+            allowed=allowed,
+            source=_SECTION,
+            context=document.unique_id,
+        )
+
+
+def _removed_meanwhile(document: StoredDocument) -> Finding:
+    return Finding(
+        "XDSRepositoryBusy",
+        "the same content was just being removed from the store; send the submission again",
+        attribute="uniqueId",
+        seen=document.unique_id,
+    )
