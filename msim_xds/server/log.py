@@ -15,8 +15,8 @@ from structlog.typing import Processor
 
 from msim_xds.settings import LogSettings
 
-_SILENT: Final = ("spyne",)
-"""Loggers of libraries that log message contents, or an exception that we answer and log ourselves."""
+_DISCREET: Final = ("spyne",)
+"""Loggers that quote message contents at lower levels; at level critical they report a defect."""
 
 
 def configure(settings: LogSettings) -> None:
@@ -42,8 +42,8 @@ def configure(settings: LogSettings) -> None:
     )
     # Libraries tell at level info what they do with message contents: they are heard from warning on.
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
-    for name in _SILENT:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    for name in _DISCREET:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _rendering(settings: LogSettings) -> list[Processor]:

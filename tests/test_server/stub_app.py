@@ -1,0 +1,28 @@
+"""What the HTTP servers of the tests serve: the real front over fixed answers."""
+
+from __future__ import annotations
+
+import time
+
+from msim_xds.ihe.names import ResponseStatus
+from msim_xds.server import log
+from msim_xds.server.front import WsgiApplication
+from msim_xds.server.serve import served_settings
+from msim_xds.wire import answers
+from msim_xds.wire.exchange import Answer, Request
+from tests.test_server.conftest import Server
+
+
+def slow_query(request: Request) -> Answer:
+    """A query with the MessageID ``slow`` takes a second."""
+    if request.addressing.message_id == "slow":
+        time.sleep(1)
+    return Answer(answers.adhoc_query_response(ResponseStatus.SUCCESS))
+
+
+def from_environment() -> WsgiApplication:
+    settings = served_settings()
+    log.configure(settings.log)
+    application = Server().build({"ITI-18": slow_query}, **dict(settings))
+    print("worker is ready", flush=True)
+    return application
