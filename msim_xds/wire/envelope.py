@@ -27,7 +27,10 @@ _ONCE: Final = {
 }
 _UNDERSTOOD: Final = frozenset({*_ONCE, f"{{{WSA}}}RelatesTo"})
 _NAMED_MISSES: Final = 20  # of the header blocks not understood, so many are named
+_MESSAGE_ID: Final = f"{{{WSA}}}MessageID"
 _ADDRESS: Final = f"{{{WSA}}}Address"
+
+_Block = tuple[str, _Element]  # a header block and its Clark name
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +53,15 @@ def read(root: _Element, understood: Collection[str] = frozenset()) -> Envelope:
         SoapFault: VersionMismatch, MustUnderstand or Sender, with the request's MessageID if it has one.
     """
     header, body = _split(root)
-    blocks = [] if header is None else [block for block in header if block.get(_ROLE) in _OUR_ROLES]
+    ours = () if header is None else (block for block in header if block.get(_ROLE) in _OUR_ROLES)
+    blocks = [(str(block.tag), block) for block in ours]
     try:
         _check_understood(blocks, understood)
         addressing = _addressing(blocks)
         if len(body) != 1:
             raise sender_fault(f"soap:Body must hold one element; it holds {len(body)}")
     except SoapFault as fault:
-        fault.relates_to = _first_text(blocks, f"{{{WSA}}}MessageID")
+        fault.relates_to = next((_text(block) or None for tag, block in blocks if tag == _MESSAGE_ID), None)
         raise
     return Envelope(addressing, header, body[0])
 
@@ -106,13 +110,13 @@ def _split(root: _Element) -> tuple[_Element | None, _Element]:
     )
 
 
-def _check_understood(blocks: Sequence[_Element], understood: Collection[str]) -> None:
+def _check_understood(blocks: Sequence[_Block], understood: Collection[str]) -> None:
     missed = [
-        str(block.tag)
-        for block in blocks
-        if block.get(_MUST_UNDERSTAND, "").strip(_SPACE) in ("1", "true")
-        and block.tag not in _UNDERSTOOD
-        and block.tag not in understood
+        tag
+        for tag, block in blocks
+        if tag not in _UNDERSTOOD
+        and tag not in understood
+        and block.get(_MUST_UNDERSTAND, "").strip(_SPACE) in ("1", "true")
     ]
     if missed:
         raise SoapFault(
@@ -122,10 +126,10 @@ def _check_understood(blocks: Sequence[_Element], understood: Collection[str]) -
         )
 
 
-def _addressing(blocks: Sequence[_Element]) -> Addressing:
+def _addressing(blocks: Sequence[_Block]) -> Addressing:
     found: dict[str, _Element] = {}
-    for block in blocks:
-        name = _ONCE.get(str(block.tag))
+    for tag, block in blocks:
+        name = _ONCE.get(tag)
         if name in found:
             raise _invalid(name, "InvalidCardinality", f"wsa:{name} occurs more than once; allowed: once")
         if name:
@@ -179,7 +183,3 @@ def _addressing_fault(header: str, subcodes: Sequence[str], reason: str) -> Soap
 
 def _text(element: _Element) -> str:
     return (element.text or "").strip(_SPACE)
-
-
-def _first_text(blocks: Sequence[_Element], tag: str) -> str | None:
-    return next((_text(block) or None for block in blocks if block.tag == tag), None)

@@ -125,9 +125,10 @@ def _read_related(
                     related.write(event)
         parser.close()
     except multipart.ParserLimitReached as error:
-        raise BadPackage(f"multipart/related: {error}", 413) from None
+        raise BadPackage(f"multipart/related: {error.args[0]}", 413) from None
     except multipart.MultipartError as error:
-        raise BadPackage(f"multipart/related: {error}") from None
+        # further arguments quote the message
+        raise BadPackage(f"multipart/related: {error.args[0]}") from None
     except BadBase64 as error:
         raise BadPackage(f"SOAP part: {error}") from None
     if related.root is None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Iterable
 
 from msim_xds.wire.exchange import OutgoingDocument, StagedPart
+from msim_xds.wire.mtom import Packaged
 
 
 class MemorySink:
@@ -53,3 +55,15 @@ def outgoing(cid: str, data: bytes, mime_type: str = "text/xml", piece: int = 10
     """A document that comes in pieces."""
     pieces = [data[start : start + piece] for start in range(0, len(data), piece)]
     return OutgoingDocument(cid, mime_type, len(data), pieces)
+
+
+def cut(data: bytes, size: int = 1 << 16) -> Iterable[bytes]:
+    """``data`` in pieces of ``size`` octets."""
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def joined(packaged: Packaged) -> bytes:
+    """The body of a message to send; its length is as announced."""
+    data = b"".join(packaged.chunks)
+    assert len(data) == packaged.length
+    return data
