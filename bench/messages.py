@@ -156,7 +156,7 @@ def submission(i: int, patient: int) -> Submission:
             "urn:ihe:iti:xds:2017:mimeTypeSufficient", "1.3.6.1.4.1.19376.1.2.3", "mimeType Sufficient"
         ),
         healthcare_facility_type_code=_code("4500", "2.16.840.1.113883.3.4424.11.2.4", "Oddział"),
-        practice_setting_code=_code("07", "Dziedzina medyczna", "Chirurgia ogólna"),
+        practice_setting_code=_code("05", "Dziedzina medyczna", "Chirurgia ogólna"),
     )
     package = SubmissionSet(
         entry_uuid="SubmissionSet01",

@@ -1,4 +1,5 @@
-"""Writes the generated pages: docs/configuration.md from the settings, docs/errors.md from the error table.
+"""Writes the generated pages: configuration.md from the settings, errors.md from the error table, mistakes.md from
+the answers of the server itself.
 
 ``python docs/generate.py`` writes them, ``--check`` only says whether they are current (exit 1 if not).
 """
@@ -11,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+import mistakes
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -148,18 +150,23 @@ def errors() -> str:
 
 def pages() -> dict[Path, str]:
     """Every generated page: where it stands and what belongs in it."""
-    return {HERE / "configuration.md": configuration(), HERE / "errors.md": errors()}
+    return {
+        HERE / "configuration.md": configuration(),
+        HERE / "errors.md": errors(),
+        HERE / "mistakes.md": mistakes.page(),
+    }
 
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or with ``--check`` compare them."""
-    stale = [path for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text]
+    texts = pages()
+    stale = [path for path, text in texts.items() if not path.exists() or path.read_text("utf-8") != text]
     if "--check" in arguments:
         for path in stale:
             print(f"{path} is out of date: run 'make docs'")
         return int(bool(stale))
     for path in stale:
-        path.write_text(pages()[path], "utf-8")
+        path.write_text(texts[path], "utf-8")
         print(f"wrote {path}")
     return 0
 
