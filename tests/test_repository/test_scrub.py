@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -193,7 +194,8 @@ class TestClean:
         def submit(number: int) -> str | None:
             for _ in range(15):
                 try:
-                    one = document(file_store, b"same for all %d" % (number % 2))
+                    one = document(file_store, b"pair %d" % (number // 2))
+                    time.sleep(0.002)  # time for a sweep between the blob and its row
                     add(database, index, one)
                 except (Refused, FileNotFoundError):  # swept away: not acknowledged
                     continue
