@@ -103,10 +103,6 @@ class CodeTable:
                     raise ValueError(f"{path or SHIPPED}: scheme name {name!r} stands for two schemes")
         return cls(attributes, synonyms)
 
-    def has(self, attribute: str) -> bool:
-        """Whether the table limits this attribute."""
-        return attribute in self._attributes
-
     def check(self, attribute: str, code: str, scheme: str = "", *, aliases: bool = False) -> bool:
         """Whether the domain knows ``code`` in ``scheme`` for ``attribute``; unlimited attributes take all.
 
