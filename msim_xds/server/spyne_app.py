@@ -55,6 +55,7 @@ class _Incoming:
 
 class _Context(MethodContext):  # type: ignore[misc]
     TransportContext = None
+    __setattr__ = object.__setattr__  # without Spyne's guard against new attributes, asked 50 times a request
 
 
 class _Soap(Soap12):  # type: ignore[misc]
