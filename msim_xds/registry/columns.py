@@ -97,8 +97,10 @@ def code_text(code: str, scheme: str) -> str:
 
 def fold(text: str) -> str:
     """``text`` without case and diacritics, for searches that ignore both."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c)).translate(_UNDECOMPOSED)
+    if text.isascii():
+        return text.lower()
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return "".join(c for c in plain if not unicodedata.combining(c)).translate(_UNDECOMPOSED)
 
 
 def _entry_columns(entry: DocumentEntry, row: dict[str, Any], zone: ZoneInfo | None) -> Columns:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import BindParameter, Connection, bindparam, insert, update
 from sqlalchemy.dialects import postgresql
 
+from msim_xds.database.among import among, given
 from msim_xds.database.schema import (
     association,
     object_author,
@@ -32,12 +33,14 @@ _CLAIM: Final = insert(unique_identity)
 _CLAIM_IF_FREE: Final = (
     postgresql.insert(unique_identity).on_conflict_do_nothing().returning(unique_identity.c.unique_id)
 )
-_GIVEN: Final[BindParameter[Any]] = bindparam("given", expanding=True)
-_DEPRECATE: Final = update(registry_object).where(registry_object.c.id.in_(_GIVEN)).values(status=DEPRECATED)
+_GIVEN: Final[BindParameter[Any]] = bindparam("given")
+_DEPRECATE: Final = (
+    update(registry_object).where(among(registry_object.c.id, _GIVEN)).values(status=DEPRECATED)
+)
 #: A Folder's time never goes back, however long its submission has waited for its turn.
 _TOUCH: Final = (
     update(registry_object)
-    .where(registry_object.c.id.in_(_GIVEN), registry_object.c.time_low < bindparam("moment"))
+    .where(among(registry_object.c.id, _GIVEN), registry_object.c.time_low < bindparam("moment"))
     .values(last_update_time=bindparam("dtm"), time_low=bindparam("moment"), time_high=bindparam("moment"))
 )
 
@@ -132,10 +135,10 @@ def add_associations(
 def deprecate(connection: Connection, entries: Collection[int]) -> None:
     """Set availabilityStatus of these entries to Deprecated."""
     if entries:
-        connection.execute(_DEPRECATE, {"given": list(entries)})
+        connection.execute(_DEPRECATE, {"given": given(connection, entries)})
 
 
 def touch_folders(connection: Connection, folders: Collection[int], dtm: str) -> None:
     """Set lastUpdateTime of these folders to ``dtm``, 14 digits."""
     if folders:
-        connection.execute(_TOUCH, {"given": list(folders), "dtm": dtm, "moment": int(dtm)})
+        connection.execute(_TOUCH, {"given": given(connection, folders), "dtm": dtm, "moment": int(dtm)})

@@ -137,7 +137,7 @@ class Registration:
 def _facts(connection: Connection, draft: Draft, patient_id: int | None) -> Facts:
     """Ask the registry for what it holds of the submission."""
     submission = draft.submission
-    held = holdings.objects(connection, draft.mentioned) if draft.mentioned else {}
+    held = holdings.objects(connection, draft.mentioned)
     identities = holdings.identities(
         connection, {thing.unique_id for thing in draft.things if thing.unique_id}
     )
@@ -146,7 +146,7 @@ def _facts(connection: Connection, draft: Draft, patient_id: int | None) -> Fact
         for link in submission.associations
         if link.type == AssociationType.APND and link.target in held
     }
-    transforms = holdings.transforms(connection, appended) if appended else set()
+    transforms = holdings.transforms(connection, appended)
     return Facts(patient_id, held, identities, frozenset(transforms))
 
 

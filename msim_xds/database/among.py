@@ -1,0 +1,37 @@
+"""``column IN (many values)`` with all values in one bind parameter, so that the SQL stays the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Boolean, Connection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+
+class among(FunctionElement[bool]):  # in lower case, as it reads in statements
+    """Whether the first argument is one of the values in the second, a bind parameter fed by ``given``."""
+
+    type = Boolean()
+    name = "among"
+    inherit_cache = True
+
+
+def given(connection: Connection, values: Collection[str] | Collection[int]) -> str | list[Any]:
+    """``values`` as the parameter of ``among``."""
+    return json.dumps(list(values)) if connection.dialect.name == "sqlite" else list(values)
+
+
+@compiles(among, "sqlite")
+def _on_sqlite(element: among, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401
+    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - compiled SQL, no value in it
+
+
+@compiles(among, "postgresql")
+def _on_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401
+    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = ANY({values})"
