@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Final
 
@@ -28,26 +28,17 @@ from msim_xds.settings import Tolerances
 
 CODE: Final = "XDSRegistryMetadataError"
 
-_TABLES: Final = {
-    DocumentEntry: ATTRIBUTES[Owner.DOCUMENT_ENTRY],
-    SubmissionSet: ATTRIBUTES[Owner.SUBMISSION_SET],
-    Folder: ATTRIBUTES[Owner.FOLDER],
-}
-_VALUES: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
-    kind: attrgetter(*(row.field for row in rows)) for kind, rows in _TABLES.items()
-}
 _AUTHOR_VALUES: Final = attrgetter(*(field for _, field, _, _ in AUTHOR_SLOTS))
 _SCHEME: Final = re.compile(r"[ -~]+")
 _TYPES: Final = frozenset(AssociationType)
-_TEXTS: Final = frozenset({Where.NAME, Where.DESCRIPTION})
-_ONCE: Final = frozenset({"PID-7", "PID-8"})
+_ONCE: Final = ("PID-7", "PID-8")
 _AUTHORS: Final = "ITI TF-3 4.2.3.1.4"
 _CODES: Final = "ITI TF-3 4.2.3.1.2"
 _ASSOCIATIONS: Final = "ITI TF-3 4.2.2"
 
 
 class Judge:
-    """Judges objects of one submission.
+    """Judges the objects of one submission.
 
     Args:
         transaction: says which attributes the sender owes.
@@ -64,158 +55,152 @@ class Judge:
         unknown_code: Severity | None,
     ) -> None:
         self._use: Callable[[Attribute], Use] = attrgetter("source" if transaction is ITI_41 else "registry")
-        self._tolerances = tolerances
+        self._scheme_names = tolerances.scheme_names
         self._checks = checks(tolerances)
         self._codes = codes
         self._unknown_code = unknown_code
+        self._place = ""
+        self._found: list[Finding] = []
 
-    def findings(self, obj: RegistryObject) -> Iterator[Finding]:
+    def findings(self, obj: RegistryObject) -> list[Finding]:
         """What is wrong with the values of ``obj``."""
+        self._found = []
+        self._place = obj.place
         if isinstance(obj, Association):
-            yield from self._association(obj)
-            return
-        kind = type(obj)
-        for row, value in zip(_TABLES[kind], _VALUES[kind](obj), strict=True):
+            self._association(obj)
+            return self._found
+        plan, values_of = _PLANS[type(obj)]
+        for (row, judge), value in zip(plan, values_of(obj), strict=True):
             if value:
-                yield from self._attribute(obj.place, row, value)
+                judge(self, row, value)
             elif self._use(row) is Use.REQUIRED:
-                yield _missing(obj.place, row)
+                self._missing(row)
         if isinstance(obj, DocumentEntry):
-            yield from _service_times(obj)
-            yield from _repeated_patient_info(obj)
+            self._service_times(obj)
+            self._patient_info(obj)
+        return self._found
 
-    def _attribute(self, place: str, row: Attribute, value: Any) -> Iterator[Finding]:  # noqa: ANN401
-        """``value`` is of the type that the row's place in ebRIM has."""
-        if row.where is Where.CODE:
-            for code in (value,) if row.most == 1 else value:
-                yield from self._code(place, row.name, code)
-        elif row.where is Where.AUTHOR:
-            for author in value:
-                yield from self._author(place, author)
-        elif row.where in _TEXTS:
-            yield from self._text(place, row, value)
-        else:
-            check = self._checks[row.datatype]
-            for single in (value,) if row.most == 1 else value:
-                if (problem := check(single)) is not None:
-                    yield Finding(
-                        CODE, problem.problem, place, row.name, single, problem.allowed, row.section
-                    )
-                elif not self._codes.check(row.name, single):
-                    yield from self._unknown(place, row.name, single)
+    def _note(self, attribute: str, problem: str, seen: str | None, allowed: str, source: str) -> None:
+        self._found.append(Finding(CODE, problem, self._place, attribute, seen, allowed, source))
 
-    def _text(self, place: str, row: Attribute, texts: InternationalString) -> Iterator[Finding]:
+    def _missing(self, row: Attribute) -> None:
+        self._note(row.name, "required attribute is missing", None, row.where.value, row.section)
+
+    def _value(self, row: Attribute, value: str) -> None:
+        problem = self._checks[row.datatype](value)
+        if problem is not None:
+            self._note(row.name, problem.problem, value, problem.allowed, row.section)
+        elif not self._codes.check(row.name, value):
+            self._unknown(row.name, value)
+
+    def _values(self, row: Attribute, values: tuple[str, ...]) -> None:
+        for value in values:
+            self._value(row, value)
+
+    def _texts(self, row: Attribute, texts: InternationalString) -> None:
         check = self._checks[row.datatype]
         for text in texts:
             if (problem := check(text.value)) is not None:
-                yield Finding(
-                    CODE, problem.problem, place, row.name, text.value, problem.allowed, row.section
-                )
+                self._note(row.name, problem.problem, text.value, problem.allowed, row.section)
         if self._use(row) is Use.REQUIRED and not any(text.value for text in texts):
-            yield _missing(place, row)
+            self._missing(row)
 
-    def _code(self, place: str, attribute: str, code: Code) -> Iterator[Finding]:
+    def _code(self, row: Attribute, code: Code) -> None:
+        self._coded(row.name, code)
+
+    def _code_list(self, row: Attribute, codes: tuple[Code, ...]) -> None:
+        for code in codes:
+            self._coded(row.name, code)
+
+    def _coded(self, attribute: str, code: Code) -> None:
         if not code.code:
-            yield Finding(CODE, "has no code", place, attribute, "", "a nodeRepresentation", _CODES)
-        if not any(text.value for text in code.display):
-            yield Finding(
-                CODE, "has no display name", place, attribute, code.code, "a Name with a text", _CODES
-            )
-        if not self._tolerances.scheme_names and code.scheme and _SCHEME.fullmatch(code.scheme) is None:
-            yield Finding(
-                CODE,
-                "codingScheme is no identifier",
-                place,
-                attribute,
-                code.scheme,
-                "an OID, URN or name in printable ASCII",
-                _CODES,
-            )
-        elif not self._codes.check(attribute, code.code, code.scheme, aliases=self._tolerances.scheme_names):
-            yield from self._unknown(place, attribute, code.code, code.scheme)
+            self._note(attribute, "has no code", "", "a nodeRepresentation", _CODES)
+        if not code.display or not any(text.value for text in code.display):
+            self._note(attribute, "has no display name", code.code, "a Name with a text", _CODES)
+        if not self._scheme_names and code.scheme and _SCHEME.fullmatch(code.scheme) is None:
+            allowed = "an OID, URN or name in printable ASCII"
+            self._note(attribute, "codingScheme is no identifier", code.scheme, allowed, _CODES)
+        elif not self._codes.check(attribute, code.code, code.scheme, aliases=self._scheme_names):
+            self._unknown(attribute, code.code, code.scheme)
 
-    def _unknown(self, place: str, attribute: str, code: str, scheme: str = "") -> Iterator[Finding]:
+    def _unknown(self, attribute: str, code: str, scheme: str = "") -> None:
         """A code outside the domain's table, with what comes closest."""
         if self._unknown_code is not None:
-            yield Finding(
-                CODE,
-                "is not in this domain's codes",
-                place,
-                attribute,
-                f"{code}^^{scheme}" if scheme else code,
-                ", ".join(self._codes.nearest(attribute, code, scheme)),
-                "code table of the affinity domain",
-                self._unknown_code,
+            self._found.append(
+                Finding(
+                    CODE,
+                    "is not in this domain's codes",
+                    self._place,
+                    attribute,
+                    f"{code}^^{scheme}" if scheme else code,
+                    ", ".join(self._codes.nearest(attribute, code, scheme)),
+                    "code table of the affinity domain",
+                    self._unknown_code,
+                )
             )
 
-    def _author(self, place: str, author: Author) -> Iterator[Finding]:
-        if not (author.person or author.institutions or author.telecommunications):
-            yield Finding(
-                CODE,
-                "says nothing about who it was",
-                place,
-                "author",
-                allowed="at least one of authorPerson, authorInstitution, authorTelecommunication",
-                source=_AUTHORS,
-            )
-        for (name, _, datatype, most), value in zip(AUTHOR_SLOTS, _AUTHOR_VALUES(author), strict=True):
-            if value:
-                check = self._checks[datatype]
-                for single in (value,) if most == 1 else value:
-                    if (problem := check(single)) is not None:
-                        yield Finding(CODE, problem.problem, place, name, single, problem.allowed, _AUTHORS)
+    def _authors(self, row: Attribute, authors: tuple[Author, ...]) -> None:
+        for author in authors:
+            if not (author.person or author.institutions or author.telecommunications):
+                allowed = "at least one of authorPerson, authorInstitution, authorTelecommunication"
+                self._note(row.name, "says nothing about who it was", None, allowed, _AUTHORS)
+            for (name, _, datatype, most), value in zip(AUTHOR_SLOTS, _AUTHOR_VALUES(author), strict=True):
+                if value:
+                    check = self._checks[datatype]
+                    for single in (value,) if most == 1 else value:
+                        if (problem := check(single)) is not None:
+                            self._note(name, problem.problem, single, problem.allowed, _AUTHORS)
 
-    def _association(self, obj: Association) -> Iterator[Finding]:
+    def _association(self, obj: Association) -> None:
         if obj.type not in _TYPES:
-            yield Finding(
-                CODE,
-                "is no association type of XDS.b",
-                obj.place,
-                "associationType",
-                obj.type,
-                ", ".join(_TYPES),
-                _ASSOCIATIONS,
-            )
+            problem, allowed = "is no association type of XDS.b", ", ".join(sorted(_TYPES))
+            self._note("associationType", problem, obj.type, allowed, _ASSOCIATIONS)
         for name, datatype, value in (
             ("entryUUID", "entry_uuid", obj.entry_uuid),
             ("availabilityStatus", "status", obj.status),
             ("homeCommunityId", "home_community_id", obj.home),
         ):
-            if value and (problem := self._checks[datatype](value)) is not None:
-                yield Finding(CODE, problem.problem, obj.place, name, value, problem.allowed, _ASSOCIATIONS)
+            if value and (found := self._checks[datatype](value)) is not None:
+                self._note(name, found.problem, value, found.allowed, _ASSOCIATIONS)
         for code in obj.documentation:
-            yield from self._code(obj.place, "associationDocumentation", code)
+            self._coded("associationDocumentation", code)
+
+    def _service_times(self, entry: DocumentEntry) -> None:
+        start, stop = entry.service_start_time, entry.service_stop_time
+        if start and stop and is_dtm(start) and is_dtm(stop) and period(start).low > period(stop).high:
+            problem, allowed = "service stops before it starts", f"{start} or later"
+            self._note("serviceStopTime", problem, stop, allowed, "ITI TF-3 4.2.3.2.20")
+
+    def _patient_info(self, entry: DocumentEntry) -> None:
+        fields = [patient_info_field(value) for value in entry.source_patient_info]
+        for name in _ONCE:
+            if fields.count(name) > 1:
+                problem = f"has {name} more than once"
+                self._note("sourcePatientInfo", problem, None, "one", "ITI TF-3 4.2.3.2.23")
 
 
-def _missing(place: str, row: Attribute) -> Finding:
-    return Finding(
-        CODE, "required attribute is missing", place, row.name, allowed=row.where.value, source=row.section
-    )
+_Step = Callable[[Judge, Attribute, Any], None]
 
 
-def _service_times(entry: DocumentEntry) -> Iterator[Finding]:
-    start, stop = entry.service_start_time, entry.service_stop_time
-    if start and stop and is_dtm(start) and is_dtm(stop) and period(start).low > period(stop).high:
-        yield Finding(
-            CODE,
-            "service stops before it starts",
-            entry.place,
-            "serviceStopTime",
-            stop,
-            f"{start} or later",
-            "ITI TF-3 4.2.3.2.20",
-        )
+def _step(row: Attribute) -> _Step:
+    """How a row's value is judged, by its place in ebRIM."""
+    if row.where is Where.CODE:
+        return Judge._code if row.most == 1 else Judge._code_list
+    if row.where is Where.AUTHOR:
+        return Judge._authors
+    if row.where in (Where.NAME, Where.DESCRIPTION):
+        return Judge._texts
+    return Judge._value if row.most == 1 else Judge._values
 
 
-def _repeated_patient_info(entry: DocumentEntry) -> Iterator[Finding]:
-    fields = [patient_info_field(value) for value in entry.source_patient_info]
-    for name in sorted(_ONCE):
-        if fields.count(name) > 1:
-            yield Finding(
-                CODE,
-                f"has {name} more than once",
-                entry.place,
-                "sourcePatientInfo",
-                allowed="one",
-                source="ITI TF-3 4.2.3.2.23",
-            )
+def _plan(owner: Owner) -> tuple[tuple[tuple[Attribute, _Step], ...], Callable[[Any], tuple[Any, ...]]]:
+    """Each row with how to judge it, and what takes the values out of an object in the same order."""
+    rows = ATTRIBUTES[owner]
+    return tuple((row, _step(row)) for row in rows), attrgetter(*(row.field for row in rows))
+
+
+_PLANS: Final = {
+    DocumentEntry: _plan(Owner.DOCUMENT_ENTRY),
+    SubmissionSet: _plan(Owner.SUBMISSION_SET),
+    Folder: _plan(Owner.FOLDER),
+}

@@ -50,27 +50,27 @@ class CdaHeader:
     """A CDA header's facts; codes, CX, XCN, XON and DTM (UTC) as ITI TF-3 4.2.3.1.2 writes them.
 
     ``patient_ids`` begins with the national number if there is one. ``replaces`` holds the uniqueIds of the
-    documents that this one is a new version of (relatedDocument RPLC).
+    documents that this one is a new version of (relatedDocument RPLC). ``CdaHeader()`` says nothing.
     """
 
-    unique_id: str | None
-    set_id: str | None
-    version_number: str | None
-    title: str | None
-    language_code: str | None
-    creation_time: str | None
-    service_start_time: str | None
-    service_stop_time: str | None
-    class_code: Code | None
-    type_code: Code | None
-    format_code: Code | None
-    confidentiality_code: Code | None
-    healthcare_facility_type_code: Code | None
-    patient_ids: tuple[str, ...]
-    patient_info: tuple[str, ...]
-    authors: tuple[Author, ...]
-    legal_authenticator: str | None
-    replaces: tuple[str, ...]
+    unique_id: str | None = None
+    set_id: str | None = None
+    version_number: str | None = None
+    title: str | None = None
+    language_code: str | None = None
+    creation_time: str | None = None
+    service_start_time: str | None = None
+    service_stop_time: str | None = None
+    class_code: Code | None = None
+    type_code: Code | None = None
+    format_code: Code | None = None
+    confidentiality_code: Code | None = None
+    healthcare_facility_type_code: Code | None = None
+    patient_ids: tuple[str, ...] = ()
+    patient_info: tuple[str, ...] = ()
+    authors: tuple[Author, ...] = ()
+    legal_authenticator: str | None = None
+    replaces: tuple[str, ...] = ()
 
 
 def read(root: _Element) -> CdaHeader:

@@ -188,12 +188,13 @@ class ObjectReader:
         seen.add(name)
         values = self._values(element, name)
         if target is not None:
-            given = tuple(filter(None, (value.strip() for value in values)))
-            if target.single:
-                self._at_most_one(given, target.name)
-                fields[target.field] = given[0] if given else None
-            else:
-                fields[target.field] = given
+            given = [text for value in values if (text := value.strip())]
+            if not target.single:
+                fields[target.field] = tuple(given)
+            elif given:
+                fields[target.field] = given[0]
+                if len(given) > 1:
+                    self._report(self._place, name, "has several values", " | ".join(given[:4]), "one value")
             return
         if name not in kept and not is_extra_metadata_name(name):
             self._report(
@@ -221,10 +222,6 @@ class ObjectReader:
             )
             return ()
         return tuple(values)
-
-    def _at_most_one(self, values: Sequence[str], attribute: str) -> None:
-        if len(values) > 1:
-            self._report(self._place, attribute, "has several values", " | ".join(values[:4]), "one value")
 
     def _classification(self, element: _Element, name: str, layout: Layout, fields: dict[str, Any]) -> None:
         self._reference(element, "classifiedObject", name)

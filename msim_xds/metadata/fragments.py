@@ -6,6 +6,8 @@ What an object lacks is left out.
 
 from __future__ import annotations
 
+import hashlib
+import re
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -42,6 +44,7 @@ HOLE: Final = "\0"  # cannot occur in XML, so a fragment's holes are unmistakabl
 
 _TEXT: Final = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("\r"): "&#13;"}
 _ATTRIBUTE: Final = {**_TEXT, ord('"'): "&quot;", ord("\t"): "&#9;", ord("\n"): "&#10;"}
+_SPECIAL: Final = re.compile('[&<>"\t\n\r]').search  # most values have none of them
 
 _VALUES: Final = "<rim:ValueList><rim:Value>"
 _NEXT_VALUE: Final = "</rim:Value><rim:Value>"
@@ -58,7 +61,7 @@ def write(obj: RegistryObject) -> bytes:
 
     Holes are, in this order: the home attribute, the status URN, and for a Folder the lastUpdateTime.
     """
-    ids = _SubIds(uuid.uuid5(uuid.NAMESPACE_URL, obj.entry_uuid))
+    ids = _SubIds(hashlib.sha256(obj.entry_uuid.encode()).hexdigest())
     status = f' status="{HOLE}"'
     if isinstance(obj, Association):
         return _association(replace(obj, object_type=ASSOCIATION_OBJECT_TYPE), HOLE, status, ids).encode()
@@ -99,7 +102,7 @@ def submit_objects(submission: Submission) -> bytes:
 
 def _sent(obj: RegistryObject) -> str:
     home, status = _optional("home", obj.home), _optional("status", obj.status)
-    ids = _SubIds(uuid.uuid4())
+    ids = _SubIds(uuid.uuid4().hex)
     if isinstance(obj, Association):
         return _association(obj, home, status, ids)
     return _WRITERS[type(obj)](obj, home, status, ids)
@@ -108,14 +111,14 @@ def _sent(obj: RegistryObject) -> str:
 class _SubIds:
     """Ids of the Classifications and ExternalIdentifiers of one object.
 
-    They count up from one UUID: made from the object's own id they are the same at every writing, and what
-    they have in common compresses away.
+    They count up from ``seed``, hex digits: made from the object's own id they are the same at every writing,
+    and what they have in common compresses away.
     """
 
     __slots__ = ("_count", "_stem")
 
-    def __init__(self, base: uuid.UUID) -> None:
-        self._stem = f"urn:uuid:{base}"[:-8]
+    def __init__(self, seed: str) -> None:
+        self._stem = f"urn:uuid:{seed[:8]}-{seed[8:12]}-8{seed[13:16]}-8{seed[17:20]}-{seed[20:24]}"
         self._count = 0
 
     def next(self) -> str:
@@ -275,11 +278,11 @@ def _optional(name: str, value: str | None) -> str:
 
 
 def _text(value: str) -> str:
-    return value.translate(_TEXT)
+    return value.translate(_TEXT) if _SPECIAL(value) else value
 
 
 def _attribute(value: str) -> str:
-    return value.translate(_ATTRIBUTE)
+    return value.translate(_ATTRIBUTE) if _SPECIAL(value) else value
 
 
 _WRITERS: Final = {

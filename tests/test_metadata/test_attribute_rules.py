@@ -36,7 +36,7 @@ BAD = "^^ x"
 def judged(obj: RegistryObject, *attributes: str, **tolerances: bool) -> list[Finding]:
     """Findings of ``obj`` about these attributes."""
     judge = Judge(ITI_42, Tolerances(**tolerances), TABLE, Severity.ERROR)
-    found = list(judge.findings(obj))
+    found = judge.findings(obj)
     assert all(each.code == "XDSRegistryMetadataError" and each.source for each in found)
     return [each for each in found if each.attribute in attributes]
 
@@ -45,7 +45,7 @@ def judged(obj: RegistryObject, *attributes: str, **tolerances: bool) -> list[Fi
 @pytest.mark.parametrize("transaction", [ITI_41, ITI_42])
 def test_an_empty_object_lacks_exactly_what_is_required(owner: Owner, transaction: Any) -> None:
     judge = Judge(transaction, Tolerances(), TABLE, None)
-    found = list(judge.findings(KINDS[owner](entry_uuid="")))
+    found = judge.findings(KINDS[owner](entry_uuid=""))
     required = {
         row.name
         for row in ATTRIBUTES[owner]
