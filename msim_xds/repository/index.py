@@ -9,15 +9,18 @@ row without octets, whatever clocks and ages say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, func, not_, or_, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
+from msim_xds.database.driver import fetch
 from msim_xds.database.engine import Database
 from msim_xds.database.schema import registry_object, stored_document
 from msim_xds.findings import Finding, Refused
@@ -59,19 +62,27 @@ _COLUMNS: Final = (
     stored_document.c.mime_type,
     stored_document.c.registered,
 )
-#: Same uniqueId and content: harmless, and ``registered`` never goes back. Other content: no row is touched.
-_ADD: Final = {
-    dialect: (row := insert(stored_document))
-    .values(stored_at=bindparam("stored_at"))
-    .on_conflict_do_update(
+
+
+def _adding(insert: postgresql.Insert | sqlite.Insert) -> postgresql.Insert | sqlite.Insert:
+    """Same uniqueId and content: harmless, and ``registered`` never goes back. Else no row is touched."""
+    return insert.values(stored_at=bindparam("stored_at")).on_conflict_do_update(
         index_elements=[stored_document.c.unique_id],
-        set_={"registered": or_(stored_document.c.registered, row.excluded.registered)},
-        where=stored_document.c.sha256 == row.excluded.sha256,
+        set_={"registered": or_(stored_document.c.registered, insert.excluded.registered)},
+        where=stored_document.c.sha256 == insert.excluded.sha256,
     )
-    .returning(stored_document.c.unique_id)
-    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+
+
+_ADD: Final = {
+    "sqlite": _adding(sqlite.insert(stored_document)).returning(stored_document.c.unique_id),
+    "postgresql": _adding(postgresql.insert(stored_document)).returning(stored_document.c.unique_id),
 }
 _FIND_ONE: Final = select(*_COLUMNS).where(stored_document.c.unique_id == bindparam("unique_id"))
+#: The same as the drivers' own text: every retrieval asks it, and ``fetch`` costs a quarter of ``execute``.
+_FIND_ONE_TEXT: Final = {
+    dialect.name: str(_FIND_ONE.compile(dialect=dialect))
+    for dialect in (SQLiteDialect_pysqlite(paramstyle="named"), PGDialect_psycopg())  # type: ignore[no-untyped-call]
+}
 _FIND: Final = select(*_COLUMNS).where(
     stored_document.c.unique_id.in_(bindparam("unique_ids", expanding=True))
 )
@@ -132,11 +143,13 @@ class DocumentIndex:
 
     def find(self, connection: Connection, unique_ids: Collection[str]) -> dict[str, StoredDocument]:
         """The documents that are known, by uniqueId."""
+        rows: Iterable[Sequence[Any]]
         if len(unique_ids) == 1:
-            rows = connection.execute(_FIND_ONE, {"unique_id": next(iter(unique_ids))}).all()
+            parameters = {"unique_id": next(iter(unique_ids))}
+            rows = fetch(connection, _FIND_ONE_TEXT[connection.dialect.name], parameters)
         else:
             rows = connection.execute(_FIND, {"unique_ids": list(unique_ids)}).all()
-        return {row[0]: StoredDocument(*row) for row in rows}
+        return {row[0]: _document(row) for row in rows}
 
     def add(self, connection: Connection, documents: Sequence[StoredDocument], *, registered: bool) -> None:
         """Write the rows of committed blobs, or mark them registered.
@@ -182,7 +195,7 @@ class DocumentIndex:
         last = ("", "")
         while True:
             page = {"sha256": last[0], "unique_id": last[1], "count": _PAGE_ROWS}
-            rows = [StoredDocument(*row) for row in connection.execute(_PAGE, page)]
+            rows = [_document(row) for row in connection.execute(_PAGE, page)]
             yield from rows
             if len(rows) < _PAGE_ROWS:
                 return
@@ -212,6 +225,11 @@ class DocumentIndex:
             if not database.is_sqlite:
                 connection.execute(_HOLD_WRITERS)
             yield connection
+
+
+def _document(row: Sequence[Any]) -> StoredDocument:
+    unique_id, sha256, sha1, size, mime_type, registered = row
+    return StoredDocument(unique_id, sha256, sha1, size, mime_type, bool(registered))
 
 
 def _conflict(document: StoredDocument, other: StoredDocument) -> Iterator[Finding]:

@@ -135,11 +135,8 @@ class ObjectStore:
 
     def delete(self, sha256: str) -> None:
         """Remove a blob; harmless when it is absent. Raises OSError when the store does not answer."""
-        try:
-            with _as_os_error():
-                obstore.delete(self._store, path_of(sha256))
-        except FileNotFoundError:
-            return
+        with _as_os_error():
+            obstore.delete(self._store, path_of(sha256))  # S3 does not mind an absent object
 
     def stale(self, before: datetime) -> Iterator[str]:
         """Tokens of spooled parts last written before ``before``."""
