@@ -8,7 +8,7 @@ next number, and older rows stay readable.
 from __future__ import annotations
 
 import threading
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import insert, select
@@ -17,16 +17,13 @@ from zstandard import ZstdCompressionDict, ZstdCompressor, ZstdDecompressor, Zst
 from msim_xds.database.engine import Database
 from msim_xds.database.schema import fragment_dictionary
 
-_LEVEL: Final = 3
+#: The dictionary that comes with this version, made by ``bench.train_dictionary``.
+DICTIONARY: Final = Path(__file__).with_name("fragments.zdict")
+LEVEL: Final = 3
 #: Octets that one fragment may unfold to: well above any submission that the limits let in.
 _MOST: Final = 256 << 20
 
 _ALL = select(fragment_dictionary.c.id, fragment_dictionary.c.content).order_by(fragment_dictionary.c.id)
-
-
-def shipped_dictionary() -> bytes:
-    """The dictionary that comes with this version (made by ``msim_xds.registry.train``)."""
-    return files("msim_xds.registry").joinpath("fragments.zdict").read_bytes()
 
 
 class FragmentCodec:
@@ -41,9 +38,9 @@ class FragmentCodec:
         self._database = database
         self._dictionaries: dict[int, ZstdCompressionDict] = {}
         self._current, current = _install(
-            database, shipped_dictionary() if dictionary is None else dictionary
+            database, DICTIONARY.read_bytes() if dictionary is None else dictionary
         )
-        current.precompute_compress(level=_LEVEL)
+        current.precompute_compress(level=LEVEL)
         self._dictionaries[self._current] = current
         self._threads = threading.local()
 
@@ -53,7 +50,7 @@ class FragmentCodec:
             compressor: ZstdCompressor = self._threads.compressor
         except AttributeError:
             compressor = self._threads.compressor = ZstdCompressor(
-                level=_LEVEL, dict_data=self._dictionaries[self._current], write_dict_id=False
+                level=LEVEL, dict_data=self._dictionaries[self._current], write_dict_id=False
             )
         return self._current, compressor.compress(fragment)
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from msim_xds.database.engine import Database
 from msim_xds.database.schema import fragment_dictionary
 from msim_xds.metadata import ebrim, fragments
-from msim_xds.registry.fragment_codec import FragmentCodec, shipped_dictionary
+from msim_xds.registry.fragment_codec import DICTIONARY, FragmentCodec
 from msim_xds.settings import LimitSettings
 from msim_xds.wire import safexml
 from tests.support.metadata import single_document
@@ -68,7 +68,7 @@ def test_a_newer_dictionary_leaves_older_rows_readable(database: Database, codec
 
 
 def test_workers_that_start_at_once_agree(database: Database) -> None:
-    content = shipped_dictionary() + b"\0"
+    content = DICTIONARY.read_bytes() + b"\0"
     numbers: list[int] = []
 
     def start() -> None:
