@@ -59,8 +59,8 @@ def _figures(kind: str, stores: list[Store], work: Path) -> Iterator[Figure]:
                 batch = [message_for(chance.randrange(store.entries) + 1, store) for _ in range(_PER_TURN)]
                 taken += _times(application, batch)
         small, large = (statistics.median(taken) * 1e6 for taken in times)
-        sizes = " / ".join(f"{store.entries:,}" for store in reversed(stores))
-        yield Figure(f"{kind}: {what}, p50 at {sizes} entries", "µs", large, small, at_most=_AT_MOST)
+        size = f"{stores[-1].entries:,} entries"
+        yield Figure(f"{kind}, {size}: {what}, p50", "µs", large, small, at_most=_AT_MOST)
 
 
 def _times(application: WSGIApplication, batch: list[messages.Message]) -> list[float]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import re
+import socket
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
 from msim_xds.app import create_app
-from msim_xds.settings import Settings
+from msim_xds.settings import ServerSettings, Settings
 
 SAMPLES = Path(__file__).parents[2] / "docs" / "samples"
 SUCCESS = b'status="urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:Success"'
@@ -78,3 +82,34 @@ def test_every_sample_stands_in_the_guide() -> None:
 
 def _text(sample: str) -> str:
     return (SAMPLES / sample).read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/vendor-guide.md"])
+def test_the_python_of_the_documentation_runs(page: str, tmp_path: Path) -> None:
+    text = (SAMPLES.parents[1] / page).read_text("utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert snippets
+    with _served(tmp_path) as url:
+        for snippet in snippets:
+            spoken = io.StringIO()
+            with contextlib.redirect_stdout(spoken):
+                exec(snippet.replace("http://127.0.0.1:8080", url), {})
+            assert SUCCESS.decode() in spoken.getvalue()
+
+
+@contextlib.contextmanager
+def _served(data: Path) -> Iterator[str]:
+    """URL of a server in a thread."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = Settings(data=data, server=ServerSettings(port=port))
+    with make_server("127.0.0.1", port, create_app(settings), handler_class=_Silent) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{port}"
+        server.shutdown()
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
