@@ -86,6 +86,10 @@ def _is_entry_uuid(value: str) -> bool:
     return is_uuid(value) if looks_like_uuid(value) else _SYMBOLIC.fullmatch(value) is not None
 
 
+def _is_urn_or_symbolic(value: str) -> bool:
+    return is_urn(value) if looks_like_uuid(value) else _SYMBOLIC.fullmatch(value) is not None
+
+
 def _title(most: int, octets: bool) -> Check:
     found = Problem("is too long", f"at most {most} " + ("octets of UTF-8" if octets else "characters"))
 
@@ -157,7 +161,7 @@ _LENIENT: Final[Mapping[str, Mapping[str, Check]]] = {
         "set_identifier": _rule(_is_oid_and_extension, "is no uniqueId", "an OID or OID^extension"),
     },
     "lookalike_ids": {
-        "entry_uuid": _pattern(_SYMBOLIC, "is no id", "characters without blanks"),
+        "entry_uuid": _rule(_is_urn_or_symbolic, "is no id", "a URN, or a symbolic id without blanks"),
     },
     "versioned_submission": {
         "logical_id": _rule(

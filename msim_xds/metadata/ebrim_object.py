@@ -18,7 +18,7 @@ from msim_xds.metadata.model import (
     RegistryObject,
     Slot,
 )
-from msim_xds.metadata.values import is_extra_metadata_name
+from msim_xds.metadata.values import is_extra_metadata_name, is_urn
 from msim_xds.settings import LimitSettings
 
 if TYPE_CHECKING:
@@ -205,7 +205,10 @@ class ObjectReader:
                 "attributes of the framework, or extra metadata named by a URN outside urn:ihe:",
                 "ITI TF-3 4.2.3.1.6",
             )
-        fields[extra] = (*fields.get(extra, ()), Slot(name, values, element.get("slotType")))
+        slot_type = element.get("slotType")
+        if slot_type is not None and not is_urn(slot_type):
+            self._report(self._place, name, "slotType is no URN", slot_type, "a URN")
+        fields[extra] = (*fields.get(extra, ()), Slot(name, values, slot_type))
 
     def _values(self, element: _Element, name: str) -> tuple[str, ...]:
         values = []

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, TypeVar
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msim_xds.findings import Finding
 from msim_xds.ihe.codes import CodeTable
@@ -57,11 +57,7 @@ class Rules:
             ValueError: the code table is wrong, or the time zone unknown.
         """
         validation = settings.validation
-        local = {
-            source: ZoneInfo(validation.time_zone)
-            for source in validation.local_time_sources
-            if validation.tolerances(source).local_time
-        }
+        local = [each for each in validation.local_time_sources if validation.tolerances(each).local_time]
         return cls(
             codes=CodeTable.load(settings.codes.table),
             code_policy=settings.codes.policy,
@@ -70,7 +66,7 @@ class Rules:
             most=settings.limits.findings,
             general=validation.tolerances(),
             by_source={source: validation.tolerances(source) for source in validation.sources},
-            zones=local,
+            zones=dict.fromkeys(local, _zone(validation.time_zone)) if local else {},
         )
 
     def tolerances(self, source_id: str | None = None) -> Tolerances:
@@ -80,6 +76,13 @@ class Rules:
     def zone_for(self, source_id: str | None) -> ZoneInfo | None:
         """The zone of a source's times; None is UTC."""
         return self.zones.get(source_id or "")
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"validation.time_zone: this machine knows no time zone {name!r}") from error
 
 
 def source_of(submission: Submission) -> str | None:

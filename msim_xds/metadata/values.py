@@ -11,7 +11,7 @@ from typing import Final
 LONGEST: Final = 256  # characters of rim:LongName
 
 _URN: Final = re.compile(
-    r"urn:[a-z0-9][a-z0-9-]{0,31}:[a-z0-9()+,\-.:=@;$_!*'%/?#~&]+", re.IGNORECASE | re.ASCII
+    r"urn:[a-z0-9][a-z0-9-]{0,31}:(?:[a-z0-9()+,\-.:=@;$_!*'/~&]|%[0-9a-f]{2})+", re.IGNORECASE | re.ASCII
 )
 _OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
 _UUID: Final = re.compile(

@@ -34,7 +34,9 @@ texts = st.text(_CHARACTERS, max_size=40)
 values = texts.map(str.strip).filter(bool)
 many = st.lists(values, max_size=3).map(tuple)
 extra_names = st.from_regex(r"urn:(extpl|example):[A-Za-z0-9:]{1,12}", fullmatch=True)
-slots = st.builds(Slot, extra_names, st.lists(texts, max_size=3).map(tuple), st.none() | st.just("urn:x"))
+slots = st.builds(
+    Slot, extra_names, st.lists(texts, max_size=3).map(tuple), st.none() | st.just("urn:example:type")
+)
 extras = st.lists(slots, max_size=2, unique_by=lambda slot: slot.name).map(tuple)
 localized = st.builds(
     LocalizedString, texts, st.none() | st.sampled_from(["pl-PL", "en"]), st.none() | st.just("UTF-8")

@@ -164,6 +164,12 @@ def test_local_time_on_and_off() -> None:
     assert zoned.zone_for(None) is None
 
 
+@pytest.mark.parametrize("zone", ["Europe/Nowhere", "../etc/passwd"])
+def test_an_unknown_zone_is_refused_at_the_start(zone: str) -> None:
+    with pytest.raises(ValueError, match=r"validation\.time_zone"):
+        made(local_time_sources=[sample.SOURCE], tolerate={"local_time": True}, time_zone=zone)
+
+
 def test_tolerances_can_hold_for_one_source() -> None:
     objects = long_identifiers()
     assert findings(*objects, sources={sample.SOURCE: "pl"}) == []
