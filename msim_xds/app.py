@@ -22,6 +22,7 @@ from msim_xds.repository.blobs import BlobStore, open_store
 from msim_xds.repository.index import DocumentIndex
 from msim_xds.repository.registrar import LocalRegistrar, Registrar
 from msim_xds.repository.service import RepositoryService
+from msim_xds.server import log
 from msim_xds.server.front import build_front
 from msim_xds.server.serve import served_settings
 from msim_xds.settings import Settings
@@ -63,9 +64,13 @@ class Node:
         }
 
     def ready(self) -> Mapping[str, object]:
-        """What /health reports. Raises whatever keeps the stores from answering."""
-        self.database.check_schema()
-        return {"database": "sqlite" if self.database.is_sqlite else "postgresql"}
+        """What /health reports; ``ready`` is whether the database answers with this version's schema."""
+        kind = "sqlite" if self.database.is_sqlite else "postgresql"
+        try:
+            self.database.check_schema()
+        except (OSError, RuntimeError) as error:
+            return {"ready": False, "database": kind, "reason": str(error)}
+        return {"ready": True, "database": kind}
 
     def close(self) -> None:
         """Give connections back."""
@@ -121,4 +126,6 @@ def create_app(settings: Settings) -> WSGIApplication:
 
 def from_environment() -> WSGIApplication:
     """The server as a worker process starts it: settings travel in one environment variable."""
-    return create_app(served_settings())
+    settings = served_settings()
+    log.configure(settings.log)
+    return create_app(settings)

@@ -57,21 +57,19 @@ class Pipeline:
         code and a reference, under which the log has the traceback.
         """
         row = request.transaction
-        reference = uuid.uuid4().hex
         started = time.perf_counter()
         try:
             answer = self._handlers[row.name](request)
         except Refused as refused:
             answer = self._failure(row, refused.findings)
         except Exception as error:
-            answer = self._failure(row, (_internal(row, error, reference),))
+            answer = self._failure(row, (_internal(row, error),))
         _log.info(
             "request",
             transaction=row.name,
             status=answer.status.rpartition(":")[2],
             codes=_codes(answer.findings),
             ms=round((time.perf_counter() - started) * 1000, 2),
-            reference=reference,
         )
         return answer
 
@@ -79,8 +77,9 @@ class Pipeline:
         return Answer(answers.failure(row, findings, self._findings), ResponseStatus.FAILURE, findings)
 
 
-def _internal(row: Transaction, error: Exception, reference: str) -> Finding:
-    """What the client learns of an exception: its kind and a reference."""
+def _internal(row: Transaction, error: Exception) -> Finding:
+    """What the client learns of an exception: its kind, and a reference to what the log has of it."""
+    reference = uuid.uuid4().hex
     kind = _kind(error)
     if kind == _BUSY:
         _log.warning("busy", transaction=row.name, reference=reference, error=type(error).__name__)

@@ -57,6 +57,9 @@ class _Context(MethodContext):  # type: ignore[misc]
     TransportContext = None
     __setattr__ = object.__setattr__  # without Spyne's guard against new attributes, asked 50 times a request
 
+    def fire_event(self, event: str, *args: object, **kwargs: object) -> None:
+        """Nobody listens: whatever happens around a request, the pipeline does."""
+
 
 class _Soap(Soap12):  # type: ignore[misc]
     def get_context(self, parent: object, transport: object) -> None:
@@ -88,6 +91,11 @@ class _In(_Soap):
         )
         ctx.in_header_doc, ctx.in_body_doc = received.header, received.payload
         ctx.method_request_string = _method(row)
+
+    def generate_method_contexts(self, ctx: _Ctx) -> list[_Ctx]:
+        """The context itself. Spyne copies it for each method of that name, of which there is one."""
+        ctx.descriptor = self.get_call_handles(ctx)[0]
+        return [ctx]
 
     def deserialize(self, ctx: _Ctx, message: object) -> None:
         ctx.in_object = ctx.in_body_doc
@@ -148,21 +156,18 @@ class SoapEndpoint(ServerBase):  # type: ignore[misc]
         Raises:
             RuntimeError: Spyne itself, or ``run``, failed.
         """
-        first = context = _Context(self, MethodContext.SERVER)
-        first.in_string = _Incoming(message, remote_address)
+        context = _Context(self, MethodContext.SERVER)
+        context.in_string = _Incoming(message, remote_address)
         try:
-            context = self.generate_contexts(first)[0]
+            self.generate_contexts(context)
             if context.in_error is None:
                 self.get_in_object(context)
                 self.get_out_object(context)
             self.get_out_string(context)
-            reply = _reply(context)
-            context.close()
+            return _reply(context)
         finally:
-            # Contexts are reference cycles; emptied, they let go of the message and the answer at once.
+            # A context is a reference cycle; emptied, it lets go of the message and the answer at once.
             context.__dict__.clear()
-            first.__dict__.clear()
-        return reply
 
 
 def _service(rows: Iterable[Transaction], run: Run) -> _Untyped:

@@ -237,7 +237,7 @@ def test_requests_are_logged_as_json_without_contents(start: Start, tmp_path: Pa
     running.stop()
     lines = [json.loads(line) for line in running.output.splitlines() if line.startswith("{")]
     (line,) = [line for line in lines if line["event"] == "request"]
-    assert {"transaction", "status", "codes", "ms", "reference", "level", "timestamp", "event"} == set(line)
+    assert {"transaction", "status", "codes", "ms", "level", "timestamp", "event"} == set(line)
 
 
 def test_settings_travel(monkeypatch: pytest.MonkeyPatch) -> None:
