@@ -111,8 +111,8 @@ def _sent(obj: RegistryObject) -> str:
 class _SubIds:
     """Ids of the Classifications and ExternalIdentifiers of one object.
 
-    UUIDs of version 8 (RFC 9562) that count up from ``seed``, hex digits: made from the object's own id they are
-    the same at every writing, and what they have in common compresses away.
+    UUIDs of version 8 (RFC 9562) that count up from ``seed``, hex digits: made from the object's own id they
+    are the same at every writing, and what they have in common compresses away.
     """
 
     __slots__ = ("_count", "_stem")
