@@ -1,0 +1,89 @@
+"""Output of the commands: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from msim_xds.findings import Finding
+
+_WIDE: Final = 200  # columns of a table that goes to a file or pipe
+
+
+def print_json(value: object) -> None:
+    """``value`` as JSON to standard output, the only thing there."""
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=str)
+    sys.stdout.write("\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table for people; values are shown as they are, whatever they contain."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"  # identifiers are to be copied, so nothing of them may go
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    console.print(table)
+
+
+def print_record(title: str, values: Mapping[str, str]) -> None:
+    """One thing with its values, each on a line of its own, so that it can be copied."""
+    print_line(title, "bold")
+    width = max(map(len, values))
+    for name, value in values.items():
+        print_line(f"  {name:{width}}  {value}")
+
+
+def print_line(text: str = "", style: str = "") -> None:
+    """A line of the result, to standard output."""
+    _line(text, style, to_stderr=False)
+
+
+def say(text: str = "", style: str = "") -> None:
+    """A line beside the result, to standard error."""
+    _line(text, style, to_stderr=True)
+
+
+def _line(text: str, style: str, *, to_stderr: bool) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=to_stderr, soft_wrap=True).print(Text(text, style=style))
+
+
+def progress(description: str) -> Any:  # noqa: ANN401  # rich is loaded only where it is used
+    """A progress bar on standard error; shown on terminals only, gone at the end."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def finding_rows(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:
+    """Severity, code and text of each finding."""
+    return [
+        (
+            "error" if finding.is_error else "warning",
+            finding.code,
+            " ".join(filter(None, (finding.code_context, finding.error_location))),
+        )
+        for finding in findings
+    ]
+
+
+def say_findings(findings: Iterable[Finding]) -> None:
+    """Each finding as a line, to standard error."""
+    for severity, code, text in finding_rows(findings):
+        say(f"{severity} {code}: {text}", "red" if severity == "error" else "yellow")

@@ -1,0 +1,47 @@
+"""What a person is told when a command cannot do its work: one or a few lines, what is wrong and what to do.
+
+Exit codes: 0 done; 1 the answer is no (refused, findings, damage); 2 it could not be tried (usage, settings,
+no connection).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+REFUSED: Final = 1
+IMPOSSIBLE: Final = 2
+
+
+class Failure(Exception):
+    """Ends the command with a message for people."""
+
+    def __init__(self, message: str, exit_code: int = IMPOSSIBLE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def explain(error: Exception) -> Failure | None:
+    """The failure that an exception from below stands for; None for what nobody expects.
+
+    Imported and called only when something has gone wrong, so that commands start fast.
+    """
+    from pydantic import ValidationError
+
+    from msim_xds.database.engine import SchemaMismatch
+    from msim_xds.federation.answers import RemoteFault, RemoteUnavailable
+    from msim_xds.federation.transport import UnreadableDocument
+
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, ValidationError):
+        lines = [f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg']}" for each in error.errors()]
+        return Failure("\n".join(["These settings are wrong (`msim-xds settings` lists all):", *lines]))
+    if isinstance(error, RemoteFault):
+        return Failure(str(error), REFUSED)
+    if isinstance(error, RemoteUnavailable):
+        return Failure(f"{error}\nIs the server running, and is --url its address?")
+    if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+        return Failure(f"{error.filename or error}: {error.strerror or 'no such file'}")
+    if isinstance(error, SchemaMismatch | UnreadableDocument | OSError | ValueError):
+        return Failure(str(error))
+    return None

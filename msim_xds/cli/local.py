@@ -1,0 +1,176 @@
+"""serve, migrate, fsck, settings: what works on this machine's own configuration and stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from msim_xds.cli.console import print_json, print_table, progress, say
+from msim_xds.cli.failures import REFUSED, Failure
+
+if TYPE_CHECKING:
+    from msim_xds.database.engine import Database
+    from msim_xds.repository.scrub import Cleaned, Report
+    from msim_xds.settings import Settings
+
+Config = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="TOML file; default: MSIM_CONFIG.", show_default=False)
+]
+Data = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Directory for everything kept.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def load_settings(config: Path | None, data: Path | None, **server: object) -> Settings:
+    """Settings in force; options that were not given leave file and environment alone."""
+    from msim_xds import settings
+
+    options: dict[str, Any] = {} if data is None else {"data": data}
+    given = {name: value for name, value in server.items() if value is not None}
+    if given:
+        options["server"] = given
+    try:
+        return settings.load(config, **options)
+    except FileNotFoundError:
+        raise Failure(f"--config {config}: no such file") from None
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port to listen on.", show_default="8080")] = None,
+    data: Data = None,
+    config: Config = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes.", show_default="1")] = None,
+    mllp_port: Annotated[
+        int | None, typer.Option(help="Port of a patient feed (HL7 v2); not part of this version.")
+    ] = None,
+) -> None:
+    """Start the server: registry and repository on one port."""
+    if mllp_port is not None:
+        raise Failure(
+            "--mllp-port: this version takes no patient feed; start without it. "
+            "patients.policy = open accepts every well-formed patient id"
+        )
+    settings = load_settings(config, data, host=host, port=port, workers=workers)
+    from msim_xds.server.serve import serve as run
+
+    run(settings)
+
+
+def migrate(data: Data = None, config: Config = None) -> None:
+    """Bring the database to this version's schema; serve does it at its start as well."""
+    with _database(load_settings(config, data)) as database:
+        database.migrate()
+    say("the database has this version's schema")
+
+
+def fsck(
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove orphan blobs and spool files of some age.")
+    ] = False,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Prove that every registered document is there with its hash, and find what nothing refers to.
+
+    The server may run meanwhile. Exit code 1: a document is damaged, lost, or registered differently.
+    """
+    from msim_xds.repository import scrub
+    from msim_xds.repository.blobs import open_store
+    from msim_xds.repository.index import DocumentIndex
+
+    settings = load_settings(config, data)
+    if not settings.data.is_dir() and not (settings.database.url and settings.repository.store):
+        raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
+    before = datetime.now(UTC) - timedelta(seconds=settings.repository.orphan_age_s)
+    with _database(settings) as database, progress("Checking documents") as bar:
+        database.check_schema()
+        store = open_store(settings)
+        index = DocumentIndex(lambda: datetime.now(UTC), store)
+        task = bar.add_task("documents", total=None)
+        report = scrub.check(
+            store,
+            index,
+            database,
+            settings.repository.unique_id,
+            before,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+        cleaned = scrub.clean(store, index, database, before) if clean else None
+    _print_report(report, cleaned, as_json=as_json)
+    if not report.is_sound:
+        raise typer.Exit(REFUSED)
+
+
+def _print_report(report: Report, cleaned: Cleaned | None, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "sound": report.is_sound,
+                "documents": report.documents,
+                "bytes": report.octets,
+                "counts": {kind.value: count for kind, count in report.counts.items()},
+                "problems": [
+                    {"kind": each.kind.value, "subject": each.subject, "detail": each.detail}
+                    for each in report.problems
+                ],
+                "cleaned": cleaned
+                and {"blobs": cleaned.blobs, "bytes": cleaned.octets, "spooled": cleaned.spooled},
+            }
+        )
+        return
+    if report.problems:
+        print_table(
+            ("problem", "subject", "detail"),
+            [(each.kind.value, each.subject, each.detail) for each in report.problems],
+        )
+    say(f"{report.documents} documents, {report.octets} bytes read and verified")
+    if cleaned:
+        say(f"removed {cleaned.blobs} blobs ({cleaned.octets} bytes) and {cleaned.spooled} spool files")
+    verdict, style = ("sound", "bold green") if report.is_sound else ("DAMAGED", "bold red")
+    say(f"the repository is {verdict}", style)
+
+
+def settings(data: Data = None, config: Config = None, as_json: Json = False) -> None:
+    """Show every setting: its value in force and what it is for."""
+    rows = list(setting_rows(load_settings(config, data)))
+    if as_json:
+        print_json([dict(zip(("setting", "value", "description"), row, strict=True)) for row in rows])
+    else:
+        print_table(("setting", "value", "description"), [(name, _shown(v), text) for name, v, text in rows])
+
+
+def setting_rows(settings: Settings) -> Iterator[tuple[str, object, str]]:
+    """Name, value as JSON has it, and description of each setting."""
+    from pydantic import BaseModel
+
+    values = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        section = getattr(settings, name)
+        if not isinstance(section, BaseModel):
+            yield name, values[name], field.description or ""
+            continue
+        for inner, described in type(section).model_fields.items():
+            yield f"{name}.{inner}", values[name][inner], described.description or ""
+
+
+def _shown(value: object) -> str:
+    return "" if value in (None, "", {}, []) else str(value)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Database]:
+    from msim_xds.database.engine import Database
+
+    database = Database(settings.database_url, settings.database)
+    try:
+        yield database
+    finally:
+        database.close()

@@ -1,0 +1,72 @@
+"""The command ``msim-xds``. Every command loads what it needs when it runs, so that help comes at once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from msim_xds import __version__
+from msim_xds.cli import checking, demonstration, local, remote
+
+
+class _Commands(TyperGroup):
+    """Turns what is expected to go wrong into a message and an exit code; anything else stays a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # typer's own or click's, by version
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            from msim_xds.cli.console import say
+            from msim_xds.cli.failures import explain
+
+            failure = explain(error)
+            if failure is None:
+                raise
+            say(str(failure), "red")
+            raise typer.Exit(failure.exit_code) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="IHE XDS.b Document Registry and Repository. `msim-xds demo` shows what it does.",
+    epilog="Exit codes: 0 done, 1 refused or damaged, 2 could not be tried.",
+)
+
+for command in (
+    demonstration.demo,
+    local.serve,
+    remote.submit,
+    remote.query,
+    remote.retrieve,
+    checking.check,
+    local.fsck,
+    local.migrate,
+    local.settings,
+):
+    app.command()(command)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"msim-xds {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """IHE XDS.b Document Registry and Repository. `msim-xds demo` shows what it does."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="msim-xds")
