@@ -31,6 +31,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
 )
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -138,12 +139,8 @@ class Dialect:
     def like_any(self, column: Column[Any], owner: Column[Any], name: str) -> Condition:
         """That one of an object's rows matches one of a list parameter's patterns; no escape character."""
         patterns = self.values(name, Text())
-        escape = None if self.is_sqlite else ""
-        return (
-            exists()
-            .select_from(patterns)
-            .where(owner == _OBJECT.id, column.like(patterns.c.value, escape=escape))
-        )
+        matches = column.like(patterns.c.value, escape=None if self.is_sqlite else "")
+        return _has(owner == _OBJECT.id, matches)
 
 
 @lru_cache(maxsize=2)
@@ -243,7 +240,7 @@ def _condition(dialect: Dialect, param: Param, name: str, kinds: tuple[int, ...]
         case Match.REFERENCE:
             return dialect.like_any(object_reference.c.value, object_reference.c.object_id, name)
         case Match.CODE if attribute in CODE_ATTRIBUTE:
-            return exists().where(
+            return _has(
                 object_code.c.object_id == _OBJECT.id,
                 _literal(object_code.c.attribute, (CODE_ATTRIBUTE[attribute],)),
                 dialect.any_of(object_code.c.code, name),
@@ -268,6 +265,14 @@ def _time(param: Param, name: str, kinds: tuple[int, ...]) -> Condition:
         within = and_(low <= to_high, not_(and_(low == to_low, high == to_high)))
     always_known = stem == "time" and ObjectKind.ON_DEMAND_DOCUMENT_ENTRY not in kinds
     return within if always_known else or_(low.is_(None), within)
+
+
+def _has(*conditions: Condition) -> Condition:
+    """That a row exists for an object already found by its patient.
+
+    "IS TRUE" keeps PostgreSQL from making a join of it, which would cost it dear to plan when there are many.
+    """
+    return exists().where(*conditions).is_(true())
 
 
 def _literal(column: Column[Any], numbers: tuple[int, ...]) -> Condition:

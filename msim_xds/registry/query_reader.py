@@ -33,6 +33,9 @@ _VALUE: Final = f"{{{RIM}}}Value"
 _RETURN_TYPES: Final = {"LeafClass": True, "ObjectRef": False}
 _SYNTAX: Final = "ITI TF-2 3.18.4.1.2.3"
 
+#: Slots of one name: each makes the SQL longer, while a handful is what people ask for.
+MOST_GROUPS: Final = 32
+
 #: Parameters whose values are numbers or times, and so may stand without quotes.
 _BARE: Final = frozenset({Match.TIME_FROM, Match.TIME_TO, Match.LEVEL})
 
@@ -261,6 +264,9 @@ class _Reader:
     def _groups(self, rule: _Rule, slots: Sequence[list[str]]) -> tuple[tuple[Any, ...], ...]:
         if len(slots) > 1 and not rule.param.repeat:
             self._find("XDSStoredQueryParamNumber", rule.param.name, "may be given in one Slot only")
+        if len(slots) > MOST_GROUPS:
+            self._find("XDSRegistryError", rule.param.name, f"is given in more than {MOST_GROUPS} Slots")
+            return ()
         return tuple([self._group(rule, values) for values in slots])
 
     def _group(self, rule: _Rule, values: Sequence[str]) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import AssociationType, ObjectKind, Status
 from msim_xds.ihe.queries import QUERIES, Match
 from msim_xds.metadata.datatypes import Period
-from msim_xds.registry.query_reader import Query, read
+from msim_xds.registry.query_reader import MOST_GROUPS, Query, read
 from msim_xds.settings import LimitSettings
 from tests.support.metadata import APPROVED, DEPRECATED, PATIENT, RIM
 from tests.support.queries import IDS, ON_DEMAND, QUERY, STABLE, find_documents, many, one, request, slot
@@ -159,7 +159,8 @@ def test_unknown_query(query_id: str) -> None:
 
 
 def test_no_query_at_all() -> None:
-    message = f'<q:AdhocQueryRequest xmlns:q="{QUERY}"><q:ResponseOption returnType="LeafClass"/></q:AdhocQueryRequest>'
+    option = '<q:ResponseOption returnType="LeafClass"/>'
+    message = f'<q:AdhocQueryRequest xmlns:q="{QUERY}">{option}</q:AdhocQueryRequest>'
     assert codes(refused(message.encode())) == [("XDSUnknownStoredQuery", "id")]
 
 
@@ -284,6 +285,14 @@ def test_every_finding_is_told() -> None:
 def test_slots_are_bounded() -> None:
     message = find_documents(*[("$vendor", "'x'")] * LIMITS.slots)
     assert codes(refused(message)) == [("XDSRegistryError", "")]
+
+
+def test_and_groups_are_bounded() -> None:
+    name = "$XDSDocumentEntryEventCodeList"
+    assert len(groups(find_documents(*[(name, "'a^^1'")] * MOST_GROUPS), name)) == MOST_GROUPS
+    assert codes(refused(find_documents(*[(name, "'a^^1'")] * (MOST_GROUPS + 1)))) == [
+        ("XDSRegistryError", name)
+    ]
 
 
 @pytest.mark.parametrize("together", [True, False])
