@@ -27,7 +27,14 @@ def server(tmp_path: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [Path(sys.executable).with_name("msim-xds"), "serve", "--port", str(port), "--data", tmp_path]
+    command = (
+        Path(sys.executable).with_name("msim-xds"),
+        "serve",
+        "--port",
+        str(port),
+        "--data",
+        str(tmp_path),
+    )
     with subprocess.Popen(command) as process:
         try:
             url = f"http://127.0.0.1:{port}"

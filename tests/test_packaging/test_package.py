@@ -60,5 +60,7 @@ def test_help_explains_every_target_of_the_makefile() -> None:
     phony = next(
         line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY:")
     ).split()[1:]
-    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout
     assert [line.split()[1] for line in shown.splitlines()] == phony
