@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from msim_xds.cli.console import finding_rows
 from msim_xds.cli.failures import REFUSED, Failure
 from msim_xds.cli.publication import Publication
-from msim_xds.federation.answers import RegistryAnswer, RetrievedDocument
+from msim_xds.federation.answers import QueryAnswer, RegistryAnswer, RetrievedDocument
 from msim_xds.federation.client import (
     DocumentConsumer,
     DocumentRequest,
@@ -94,17 +94,22 @@ class Partner:
         return accepted(answer, "FindDocuments").references
 
     def entries(self, entry_uuids: Sequence[str]) -> Iterator[DocumentEntry]:
-        """DocumentEntries by entryUUID, batch by batch: a patient may have more than one answer can hold."""
+        """DocumentEntries of one patient, batch by batch: there may be more than one answer can hold."""
         for start in range(0, len(entry_uuids), _BATCH):
-            yield from self._get_documents(_ENTRY_UUID, entry_uuids[start : start + _BATCH])
+            answer = self._get_documents(_ENTRY_UUID, entry_uuids[start : start + _BATCH])
+            yield from (entry for entry in answer.objects if isinstance(entry, DocumentEntry))
 
-    def by_unique_id(self, unique_ids: Sequence[str]) -> list[DocumentEntry]:
-        """DocumentEntries by uniqueId; several where a document was registered more than once."""
-        return self._get_documents(_UNIQUE_ID, unique_ids)
+    def by_unique_id(self, unique_ids: Sequence[str]) -> Iterator[DocumentEntry]:
+        """DocumentEntries by uniqueId: several, and of several patients, where one was registered again."""
+        for reference in self._get_documents(_UNIQUE_ID, unique_ids, ReturnType.OBJECT_REF).references:
+            yield from self.entries([reference])
 
-    def _get_documents(self, parameter: str, values: Sequence[str]) -> list[DocumentEntry]:
-        answer = accepted(self._consumer.query(_GET_DOCUMENTS, {parameter: values}), "GetDocuments")
-        return [entry for entry in answer.objects if isinstance(entry, DocumentEntry)]
+    def _get_documents(
+        self, parameter: str, values: Sequence[str], return_type: ReturnType = ReturnType.LEAF_CLASS
+    ) -> QueryAnswer:
+        return accepted(
+            self._consumer.query(_GET_DOCUMENTS, {parameter: values}, return_type), "GetDocuments"
+        )
 
     def retrieve(self, repository: str, unique_id: str, directory: Path) -> RetrievedDocument:
         """One document, as a file in ``directory``."""

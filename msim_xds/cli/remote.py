@@ -119,18 +119,24 @@ def _report(outcome: Outcome) -> None:
 
 
 def _print_published(published: list[Outcome], partner: Partner, *, as_json: bool) -> None:
-    entries = [outcome.publication.entry for outcome in published]
-    stored = {entry.entry_uuid: entry for entry in partner.entries([entry.entry_uuid for entry in entries])}
+    by_patient: dict[str | None, list[str]] = {}
+    for outcome in published:
+        entry = outcome.publication.entry
+        by_patient.setdefault(entry.patient_id, []).append(entry.entry_uuid)
+    stored = {
+        entry.entry_uuid: entry.repository_unique_id
+        for entry_uuids in by_patient.values()
+        for entry in partner.entries(entry_uuids)
+    }
     documents = [
         {
             "file": str(outcome.publication.path),
-            "unique_id": entry.unique_id,
-            "entry_uuid": entry.entry_uuid,
-            "repository_unique_id": found.repository_unique_id if found else None,
-            "patient_id": entry.patient_id,
+            "unique_id": outcome.publication.entry.unique_id,
+            "entry_uuid": outcome.publication.entry.entry_uuid,
+            "repository_unique_id": stored.get(outcome.publication.entry.entry_uuid),
+            "patient_id": outcome.publication.entry.patient_id,
         }
-        for outcome, entry in zip(published, entries, strict=True)
-        for found in [stored.get(entry.entry_uuid)]
+        for outcome in published
     ]
     if as_json:
         print_json({"documents": documents})

@@ -175,6 +175,21 @@ def test_the_same_file_twice_is_two_entries_of_one_document(run: Run, server: st
     assert len({document["entry_uuid"] for document in documents}) == 2
 
 
+def test_several_patients_at_once(run: Run, server: str, tmp_path: Path) -> None:
+    files = [cda(tmp_path, patient()) for _ in range(3)]
+    documents = submitted(run, server, *files)
+    assert [document["file"] for document in documents] == [str(file) for file in files]
+    assert all(document["repository_unique_id"] for document in documents)
+    assert len({document["patient_id"] for document in documents}) == 3
+
+
+def test_a_document_of_two_patients_comes_back(run: Run, server: str, tmp_path: Path) -> None:
+    file = cda(tmp_path, patient())
+    submitted(run, server, file)
+    (document,) = submitted(run, server, file, "--patient", patient())
+    assert run("retrieve", "--url", server, document["unique_id"]).stdout_bytes == file.read_bytes()
+
+
 def test_more_entries_than_one_answer_holds(
     run: Run, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
