@@ -19,6 +19,10 @@ class among(FunctionElement[bool]):  # in lower case, as it reads in statements
     name = "among"
     inherit_cache = True
 
+    def self_group(self, against: object = None) -> among:
+        """Itself: SQLite must not see ``… = 1`` behind it, which would keep it from using an index."""
+        return self
+
 
 def given(connection: Connection, values: Collection[str] | Collection[int]) -> str | list[Any]:
     """``values`` as the parameter of ``among``."""
