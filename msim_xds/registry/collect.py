@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from msim_xds.database.among import given as as_list
 from msim_xds.database.driver import fetch
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ObjectKind
@@ -162,7 +162,7 @@ class Collector:
             query.row.id,
             tuple([(c.param.name, len(c.groups)) for c in bound]),
         )
-        parameters: dict[str, Any] = {"given": self._list(given)} if given else {}
+        parameters: dict[str, Any] = {"given": as_list(self._connection, given)} if given else {}
         for position, criterion in enumerate(bound):
             self._bind(parameters, f"p{position}", criterion)
         return self._bounded(object_statement(self._terms.dialect, shape), parameters)
@@ -180,28 +180,26 @@ class Collector:
         query = self._query
         kinds = tuple([kind.value for kind in query.entry_kinds]) if scope is Scope.RELATING else ()
         shape = Shape(scope, query.leaf if leaf is None else leaf, query.superseded, kinds)
-        parameters = {name: self._list(values) for name, values in lists.items()}
+        parameters = {name: as_list(self._connection, values) for name, values in lists.items()}
         return self._bounded(association_statement(self._terms.dialect, shape), parameters)
 
     def _bind(self, parameters: dict[str, Any], name: str, criterion: Criterion) -> None:
         """The bind parameters of one criterion, by group."""
         param, terms = criterion.param, self._terms
-        for number, values in enumerate(criterion.groups):
+        for number, group_values in enumerate(criterion.groups):
+            values: Sequence[Any] = group_values
             group = f"{name}_{number}"
             if param.attribute == "patient_id":
                 parameters[group] = self._patient
-            elif param.match in (Match.TIME_FROM, Match.TIME_TO):
-                parameters[f"{group}_low"] = values[0].low
-                parameters[f"{group}_high"] = values[0].high
-            elif param.match is Match.CODE and terms.expand is not None:
-                parameters[group] = self._list([same for code in values for same in terms.expand(code)])
+                continue
+            if param.match in (Match.TIME_FROM, Match.TIME_TO):
+                parameters[f"{group}_low"], parameters[f"{group}_high"] = values[0]
+                continue
+            if param.match is Match.CODE and terms.expand is not None:
+                values = [same for code in values for same in terms.expand(code)]
             elif param.match is Match.LIKE and terms.dialect.folded:
-                parameters[group] = self._list([fold(pattern) for pattern in values])
-            else:
-                parameters[group] = self._list(values)
-
-    def _list(self, values: Sequence[Any]) -> object:
-        return json.dumps(values) if self._terms.dialect.is_sqlite else list(values)
+                values = [fold(pattern) for pattern in values]
+            parameters[group] = as_list(self._connection, values)
 
     def _bounded(self, statement: str, parameters: dict[str, Any]) -> Rows:
         parameters["limit"] = self._limit + 1

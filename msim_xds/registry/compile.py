@@ -19,10 +19,8 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Select,
-    TableValuedAlias,
     Text,
     and_,
-    any_,
     bindparam,
     exists,
     func,
@@ -35,8 +33,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
-from sqlalchemy.types import TypeEngine
 
+from msim_xds.database.among import among
 from msim_xds.database.schema import (
     association,
     object_author,
@@ -124,22 +122,15 @@ class Dialect:
         bounded = statement.limit(bindparam("limit", type_=BigInteger)).offset(literal_column("0"))
         return str(bounded.compile(dialect=_SQLITE if self.is_sqlite else _POSTGRESQL))
 
-    def values(self, name: str, kind: TypeEngine[Any]) -> TableValuedAlias:
-        """A list parameter as a table with the column ``value``."""
-        if self.is_sqlite:
-            return func.json_each(bindparam(name)).table_valued("value")
-        return func.unnest(bindparam(name, type_=ARRAY(kind))).table_valued("value").render_derived()
-
-    def any_of(self, column: Column[Any], name: str) -> Condition:
-        """That the column has one of a list parameter's values."""
-        if self.is_sqlite:
-            return column.in_(select(self.values(name, column.type).c.value))
-        return column == any_(bindparam(name, type_=ARRAY(column.type)))
-
     def like_any(self, column: Column[Any], owner: Column[Any], name: str) -> Condition:
         """That one of an object's rows matches one of a list parameter's patterns; no escape character."""
-        patterns = self.values(name, Text())
-        matches = column.like(patterns.c.value, escape=None if self.is_sqlite else "")
+        if self.is_sqlite:
+            patterns = func.json_each(bindparam(name)).table_valued("value")
+            matches = column.like(patterns.c.value)
+        else:
+            listed = func.unnest(bindparam(name, type_=ARRAY(Text())))
+            patterns = listed.table_valued("value").render_derived()
+            matches = column.like(patterns.c.value, escape="")
         return _has(owner == _OBJECT.id, matches)
 
 
@@ -165,7 +156,7 @@ def object_statement(dialect: Dialect, shape: Shape) -> str:
             _condition(dialect, param, f"p{position}_{group}", shape.kinds) for group in range(groups)
         ]
     if shape.scope is not Scope.CRITERIA:
-        conditions.append(_object_scope(dialect, shape))
+        conditions.append(_object_scope(shape))
     tail = (_OBJECT.status, _OBJECT.last_update_time, _OBJECT.dictionary_id, _OBJECT.fragment)
     columns = tail if shape.leaf else (_OBJECT.entry_uuid,)
     return dialect.text(select(_OBJECT.id, _OBJECT.patient_id, _OBJECT.home, *columns).where(*conditions))
@@ -174,7 +165,7 @@ def object_statement(dialect: Dialect, shape: Shape) -> str:
 @lru_cache(maxsize=64)
 def association_statement(dialect: Dialect, shape: Shape) -> str:
     """SQL for Associations; binds ``given``, ``limit``, by scope ``targets``, ``holders`` or ``types``."""
-    conditions = _association_scope(dialect, shape)
+    conditions = _association_scope(shape)
     if not shape.superseded:
         conditions.append(_literal(_LINK.status, (APPROVED,)))
     tail = (_LINK.status, null(), _LINK.dictionary_id, _LINK.fragment)
@@ -182,39 +173,39 @@ def association_statement(dialect: Dialect, shape: Shape) -> str:
     return dialect.text(select(_LINK.id, _LINK.patient_id, _LINK.home, *columns).where(*conditions))
 
 
-def _object_scope(dialect: Dialect, shape: Shape) -> Condition:
+def _object_scope(shape: Shape) -> Condition:
     source, target = _LINK.source_object, _LINK.target_object
     if shape.scope is Scope.ENDS:
-        given = dialect.any_of(_LINK.id, "given")
+        given = among(_LINK.id, bindparam("given"))
         return _OBJECT.id.in_(select(source).where(given).union_all(select(target).where(given)))
     near, far = (source, target) if shape.scope is Scope.MEMBERS else (target, source)
-    return _OBJECT.id.in_(select(far).where(dialect.any_of(near, "given"), *_has_member(shape)))
+    return _OBJECT.id.in_(select(far).where(among(near, bindparam("given")), *_has_member(shape)))
 
 
-def _association_scope(dialect: Dialect, shape: Shape) -> list[Condition]:
+def _association_scope(shape: Shape) -> list[Condition]:
     if shape.scope is Scope.NAMED:
-        return [dialect.any_of(_LINK.entry_uuid, "given")]
-    given = dialect.any_of(_LINK.source_object, "given")
+        return [among(_LINK.entry_uuid, bindparam("given"))]
+    given = among(_LINK.source_object, bindparam("given"))
     if shape.scope in (Scope.TOUCHING, Scope.RELATING):
-        touching = or_(given, dialect.any_of(_LINK.target_object, "given"))
-        return [touching] if shape.scope is Scope.TOUCHING else [touching, *_relating(dialect, shape)]
+        touching = or_(given, among(_LINK.target_object, bindparam("given")))
+        return [touching] if shape.scope is Scope.TOUCHING else [touching, *_relating(shape)]
     conditions = [
         given,
-        dialect.any_of(_LINK.target_object, "targets"),
+        among(_LINK.target_object, bindparam("targets")),
         _literal(_LINK.type, (_HAS_MEMBER,)),
     ]
     if shape.scope is Scope.LINKS_WITHIN:
         outer = association.alias("outer_link")
         within = select(outer.c.target_object).where(
-            dialect.any_of(outer.c.source_object, "holders"), _literal(outer.c.type, (_HAS_MEMBER,))
+            among(outer.c.source_object, bindparam("holders")), _literal(outer.c.type, (_HAS_MEMBER,))
         )
         conditions.append(_LINK.id.in_(within))
     return conditions
 
 
-def _relating(dialect: Dialect, shape: Shape) -> list[Condition]:
+def _relating(shape: Shape) -> list[Condition]:
     return [
-        dialect.any_of(_LINK.type, "types"),
+        among(_LINK.type, bindparam("types")),
         *(
             exists().where(_OBJECT.id == end, _literal(_OBJECT.kind, shape.kinds))
             for end in (_LINK.source_object, _LINK.target_object)
@@ -243,11 +234,11 @@ def _condition(dialect: Dialect, param: Param, name: str, kinds: tuple[int, ...]
             return _has(
                 object_code.c.object_id == _OBJECT.id,
                 _literal(object_code.c.attribute, (CODE_ATTRIBUTE[attribute],)),
-                dialect.any_of(object_code.c.code, name),
+                among(object_code.c.code, bindparam(name)),
             )
     if attribute == "patient_id":
         return _OBJECT.patient_id == bindparam(name, type_=BigInteger)
-    return dialect.any_of(_OBJECT[attribute], name)
+    return among(_OBJECT[attribute], bindparam(name))
 
 
 def _time(param: Param, name: str, kinds: tuple[int, ...]) -> Condition:

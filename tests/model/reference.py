@@ -132,7 +132,8 @@ class Model:
         if name in FIND:
             kind, patient, status = FIND[name]
             return self.find(kind, query[status][0], query) if query[patient] == [[self.patient]] else set()
-        return getattr(self, f"_{name}")(query)
+        answer: Callable[[Parameters], set[str]] = getattr(self, f"_{name}")
+        return answer(query)
 
     def _GetAll(self, query: Parameters) -> set[str]:
         kinds = {DocumentEntry: DE, SubmissionSet: SS, Folder: FD}

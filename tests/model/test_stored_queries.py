@@ -70,7 +70,7 @@ def models(draw: Callable[..., Any]) -> Model:
         model.statuses[thing.entry_uuid] = draw(st.sampled_from([APPROVED, DEPRECATED]))
         return str(thing.entry_uuid)
 
-    common = {"patient_id": model.patient, "unique_id": "1.2"}
+    common: dict[str, Any] = {"patient_id": model.patient, "unique_id": "1.2"}
     entries = []
     for _ in range(draw(st.integers(1, 6))):
         kind = draw(st.sampled_from([STABLE, STABLE, ON_DEMAND]))

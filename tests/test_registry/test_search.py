@@ -146,7 +146,7 @@ class TestFindDocuments:
         assert title is not None
         assert title.get("value") == "Żółć & <jaźń>"
         (reference,) = registry.ask(find_documents(returns="ObjectRef")).objects
-        assert dict(reference.attrib) == {"id": entry.get("id")}
+        assert reference.items() == [("id", entry.get("id"))]
 
     def test_unknown_patient_is_an_empty_answer(self, registry: Registry) -> None:
         assert registry.ask(find_documents()).objects == []
@@ -185,15 +185,15 @@ class TestFindDocuments:
         assert registry.ask(find_documents(wide)).ids == [entry]
         deep = [(f"{DE}{name}", many(code(X))) for name in ("EventCodeList",) * MOST_GROUPS]
         deep += [(f"{DE}ConfidentialityCode", many("N^^2.16.840.1.113883.5.25"))] * MOST_GROUPS
-        started = time.process_time()
+        started = time.monotonic()
         assert registry.ask(find_documents(*deep)).ids == [entry]
-        assert time.process_time() - started < 1
+        assert time.monotonic() - started < 5  # PostgreSQL took a minute to plan them as joins
 
     def test_a_costly_pattern_is_bounded(self, registry: Registry) -> None:
         submit(registry, authors=("1^" + "a" * 250,))
-        started = time.process_time()
+        started = time.monotonic()
         assert registry.ask(find_documents((f"{DE}AuthorPerson", many("%a" * 2000 + "b")))).ids == []
-        assert time.process_time() - started < 2
+        assert time.monotonic() - started < 5
 
 
 WORKED_CASES = [  # ITI TF-2 3.18.4.1.2.3.4
@@ -205,6 +205,8 @@ WORKED_CASES = [  # ITI TF-2 3.18.4.1.2.3.4
     ("20100101", "20201231", "2021", False),
     ("20220101", None, "2021", False),
     ("20210527", None, "20210527", True),
+    ("20210527101112", None, "20210527101112", True),
+    ("20210527101113", None, "20210527101112", False),
     ("202105271200", "202105271201", "20210527120059", True),
 ]
 

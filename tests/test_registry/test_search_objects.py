@@ -146,7 +146,7 @@ class TestGetDocumentsAndFolders:
     def test_folder_has_its_current_last_update_time(self, registry: Registry, world: World) -> None:
         (found,) = registry.ask(request("GetFolders", by_id(f"{FD}EntryUUID", world.folder))).objects
         slot = next(s for s in found if s.get("name") == "lastUpdateTime")
-        assert "".join(slot.itertext()).strip() == registry.now.strftime("%Y%m%d%H%M%S")
+        assert str(slot.xpath("string()")).strip() == registry.now.strftime("%Y%m%d%H%M%S")
 
 
 def as_on_demand(registry: Registry, uuid: str) -> None:
