@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.resources import as_file
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,16 +38,22 @@ def demo(
     with TemporaryDirectory(prefix="msim-xds-demo-") as directory:
         url = f"http://127.0.0.1:{port or free_port()}"
         print_line(f"Starting a server on {url} with an empty store in {directory} …", _HEADING)
-        with running_server(url, Path(directory), "pl"):
+        with running_server(url, Path(directory), "pl") as server:
             _show(url)
             if keep:
-                print_line(
-                    f"\nThe server stays at {url}; open it in a browser. Ctrl-C ends it and removes its data."
-                )
-                _wait()
+                _stay(url, server)
     print_line(
         "\nThe server has ended and its data is gone. `msim-xds serve` starts a lasting one.", _HEADING
     )
+
+
+def _stay(url: str, server: subprocess.Popen[bytes]) -> None:
+    with suppress(KeyboardInterrupt):
+        print_line(f"\nThe server stays at {url}; open it in a browser.")
+        print_line("Ctrl-C ends it and removes its data.")
+        while server.poll() is None:
+            time.sleep(0.2)
+        raise Failure("the server has ended by itself", REFUSED)
 
 
 def _show(url: str) -> None:
@@ -135,7 +141,7 @@ def _retrieve(
 
 
 @contextmanager
-def running_server(url: str, data: Path, profile: str) -> Iterator[None]:
+def running_server(url: str, data: Path, profile: str) -> Iterator[subprocess.Popen[bytes]]:
     """A server of this installation at ``url``, ready to answer; ended and gone afterwards.
 
     Args:
@@ -162,7 +168,7 @@ def running_server(url: str, data: Path, profile: str) -> Iterator[None]:
         )
     try:
         _wait_for(url, process, log)
-        yield
+        yield process
     finally:
         process.terminate()
         try:
@@ -191,13 +197,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _wait() -> None:
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        return
 
 
 def _end(_number: int, _frame: object) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import re
 import socket
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +31,7 @@ from msim_xds.metadata.model import (
 from msim_xds.wire.safexml import MalformedXml, parse
 
 _HEADER_BYTES: Final = 64 << 20  # larger files are documents of other kinds, or need options
+_BODY: Final = re.compile(rb"<((?:[\w.-]+:)?)component[\s/>]")  # the first thing after the header
 _LOINC: Final = "2.16.840.1.113883.6.1"
 _P1_CLASS: Final = "2.16.840.1.113883.3.4424.11.1.32"
 _TITLE_OCTETS: Final = 128  # ITI TF-3 4.2.3.2.24
@@ -240,12 +243,21 @@ def _examine(path: Path) -> tuple[str, int, cda.CdaHeader | None]:
                     head += chunk
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}") from None
-    if size > _HEADER_BYTES:
-        return sha1.hexdigest(), size, None
-    try:
-        return sha1.hexdigest(), size, cda.read(parse(bytes(head)))
-    except (MalformedXml, cda.NotCda):
-        return sha1.hexdigest(), size, None
+    return sha1.hexdigest(), size, _header(bytes(head)) if size <= _HEADER_BYTES else None
+
+
+def _header(document: bytes) -> cda.CdaHeader | None:
+    """The header of a CDA document, None of anything else.
+
+    Usually it is parsed without the body, whose embedded files may be larger than the parser accepts.
+    """
+    attempts = [document]
+    if body := _BODY.search(document):
+        attempts.insert(0, document[: body.start()] + b"</%sClinicalDocument>" % body[1])
+    for attempt in attempts:
+        with suppress(MalformedXml, cda.NotCda):
+            return cda.read(parse(attempt))
+    return None
 
 
 def _mime_type(path: Path) -> str:

@@ -94,14 +94,16 @@ def submit(
         codes={name: _code(value) for name, value in codes.items() if value is not None},
     )
     publications = [prepare(path, wishes) for path in files]
+    outcomes: list[Outcome] = []
     with Partner(url) as partner:
-        outcomes = []
-        with progress("Submitting") as bar:
-            for publication in bar.track(publications):
-                outcomes.append(partner.publish(publication, replace=replace, keep_id=keep_id))
-                _report(outcomes[-1])
-        published = [outcome for outcome in outcomes if outcome.answer.succeeded]
-        _print_published(published, partner, as_json=as_json)
+        try:
+            with progress("Submitting") as bar:
+                for publication in bar.track(publications):
+                    outcomes.append(partner.publish(publication, replace=replace, keep_id=keep_id))
+                    _report(outcomes[-1])
+        finally:  # whoever was interrupted wants to know what has been published
+            published = [outcome for outcome in outcomes if outcome.answer.succeeded]
+            _print_published(published, partner, as_json=as_json)
     if refused := len(outcomes) - len(published):
         raise Failure(f"{refused} of {len(outcomes)} refused", REFUSED)
 
@@ -119,15 +121,7 @@ def _report(outcome: Outcome) -> None:
 
 
 def _print_published(published: list[Outcome], partner: Partner, *, as_json: bool) -> None:
-    by_patient: dict[str | None, list[str]] = {}
-    for outcome in published:
-        entry = outcome.publication.entry
-        by_patient.setdefault(entry.patient_id, []).append(entry.entry_uuid)
-    stored = {
-        entry.entry_uuid: entry.repository_unique_id
-        for entry_uuids in by_patient.values()
-        for entry in partner.entries(entry_uuids)
-    }
+    stored = _repositories(published, partner)
     documents = [
         {
             "file": str(outcome.publication.path),
@@ -145,6 +139,25 @@ def _print_published(published: list[Outcome], partner: Partner, *, as_json: boo
         print_record(
             str(document["file"]), {name: str(value) for name, value in document.items() if name != "file"}
         )
+
+
+def _repositories(published: list[Outcome], partner: Partner) -> dict[str, str | None]:
+    """Where the registry says the documents are, by entryUUID; asked patient by patient."""
+    from msim_xds.federation.answers import RemoteError
+
+    by_patient: dict[str | None, list[str]] = {}
+    for outcome in published:
+        entry = outcome.publication.entry
+        by_patient.setdefault(entry.patient_id, []).append(entry.entry_uuid)
+    found: dict[str, str | None] = {}
+    try:
+        for entry_uuids in by_patient.values():
+            found.update(
+                (each.entry_uuid, each.repository_unique_id) for each in partner.entries(entry_uuids)
+            )
+    except RemoteError as error:
+        say(f"published, but the registry cannot be asked where: {error}", "red")
+    return found
 
 
 def query(

@@ -50,7 +50,7 @@ class Options:
     Attributes:
         connect_timeout_s: longest wait for a connection, and for the server to take a piece of the request.
         read_timeout_s: longest silence while waiting for the answer, and in its midst.
-        deadline_s: longest time for the answer altogether, counted from the end of the request.
+        deadline_s: longest time for the whole answer, counted from its first octet.
         verify: True for the system's authorities, or a file of trusted certificates (PEM).
         certificate: files of our own certificate and key (PEM) for mutual TLS.
         limits: bounds on answers.

@@ -19,7 +19,7 @@ from msim_xds.ihe.transactions import ITI_41
 from msim_xds.metadata import ebrim, fragments, rules
 from msim_xds.metadata.cda import PIK_FORMAT
 from msim_xds.settings import LimitSettings, Settings, ValidationSettings
-from tests.test_cli.documents import cda, patient
+from tests.test_cli.documents import OID, cda, patient
 
 Profile = Literal["ihe", "pl"]
 
@@ -91,3 +91,21 @@ def test_a_fresh_id_is_explained(tmp_path: Path) -> None:
     assert fresh.entry.unique_id != publication.entry.unique_id
     assert "OLD belongs to another document" in fresh.notes[-1]
     assert findings(fresh, "ihe") == []
+
+
+def test_the_body_does_not_matter(tmp_path: Path) -> None:
+    who = patient()
+    large = prepare(cda(tmp_path, who, "LARGE", text="A" * (11 << 20)), Wishes())
+    assert large.entry.unique_id == f"{OID}.2^LARGE"
+    commented = cda(tmp_path, who, "COMMENT")
+    commented.write_text(commented.read_text().replace("<title>", "<!-- <component > --><title>"))
+    assert prepare(commented, Wishes()).entry.unique_id == f"{OID}.2^COMMENT"
+    prefixed = tmp_path / "prefixed.xml"
+    prefixed.write_text(
+        '<c:ClinicalDocument xmlns:c="urn:hl7-org:v3"><c:id root="1.2.3" extension="7"/><c:component>&bad;'
+        "</c:component></c:ClinicalDocument>"
+    )
+    assert prepare(prefixed, Wishes(patient_id=who)).entry.unique_id == "1.2.3^7"
+    broken = tmp_path / "broken.xml"
+    broken.write_text('<ClinicalDocument xmlns="urn:hl7-org:v3"><id root="1.2.3" extension="7">')
+    assert prepare(broken, Wishes(patient_id=who)).entry.mime_type == "text/xml"

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from msim_xds.cli.partner import Partner
+from msim_xds.cli.partner import Outcome, Partner
+from msim_xds.cli.publication import Publication
+from msim_xds.federation.answers import RemoteUnavailable
 from tests.test_cli.conftest import Run, serving
 from tests.test_cli.documents import OID, cda, patient
 
@@ -173,6 +175,24 @@ def test_the_same_file_twice_is_two_entries_of_one_document(run: Run, server: st
     documents = submitted(run, server, file, file)
     assert len({document["unique_id"] for document in documents}) == 1
     assert len({document["entry_uuid"] for document in documents}) == 2
+
+
+def test_what_was_published_before_an_interruption_is_said(
+    run: Run, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [cda(tmp_path, patient()) for _ in range(3)]
+    honest = Partner.publish
+
+    def fails_later(self: Partner, publication: Publication, **options: bool) -> Outcome:
+        if publication.path == files[1]:
+            raise RemoteUnavailable("http://there", "it does not answer in time")
+        return honest(self, publication, **options)
+
+    monkeypatch.setattr(Partner, "publish", fails_later)
+    result = run("submit", "--url", server, "--json", *files)
+    assert result.exit_code == 2
+    assert "does not answer in time" in result.stderr
+    assert [document["file"] for document in json.loads(result.stdout)["documents"]] == [str(files[0])]
 
 
 def test_several_patients_at_once(run: Run, server: str, tmp_path: Path) -> None:
