@@ -11,6 +11,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from msim_xds.ihe.names import (
     PACKAGE_OBJECT_TYPE,
     RIM,
     SUBMISSION_SET_NODE,
+    ObjectKind,
 )
 from msim_xds.metadata.model import (
     Association,
@@ -40,7 +42,15 @@ from msim_xds.metadata.model import (
     SubmissionSet,
 )
 
-HOLE: Final = "\0"  # cannot occur in XML, so a fragment's holes are unmistakable
+HOLE: Final = "\0"  # cannot occur in XML, so a fragment's hole is unmistakable
+
+_ELEMENTS: Final = {
+    ObjectKind.STABLE_DOCUMENT_ENTRY: "ExtrinsicObject",
+    ObjectKind.ON_DEMAND_DOCUMENT_ENTRY: "ExtrinsicObject",
+    ObjectKind.SUBMISSION_SET: "RegistryPackage",
+    ObjectKind.FOLDER: "RegistryPackage",
+    ObjectKind.ASSOCIATION: "Association",
+}
 
 _TEXT: Final = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("\r"): "&#13;"}
 _ATTRIBUTE: Final = {**_TEXT, ord('"'): "&quot;", ord("\t"): "&#9;", ord("\n"): "&#10;"}
@@ -57,37 +67,32 @@ _AUTHOR_SLOTS: Final = tuple(
 
 
 def write(obj: RegistryObject) -> bytes:
-    """An object as the registry keeps it, with holes for what changes later; ``splice`` fills them.
+    """An object as the registry keeps it: what stands behind ``opening``, which changes later.
 
-    Holes are, in this order: the home attribute, the status URN, and for a Folder the lastUpdateTime.
+    A Folder has a ``HOLE`` besides, for its lastUpdateTime; ``fill`` fills it.
     """
     ids = _SubIds(hashlib.sha256(obj.entry_uuid.encode()).hexdigest())
-    status = f' status="{HOLE}"'
     if isinstance(obj, Association):
-        return _association(replace(obj, object_type=ASSOCIATION_OBJECT_TYPE), HOLE, status, ids).encode()
+        return _association(replace(obj, object_type=ASSOCIATION_OBJECT_TYPE), "", ids).encode()
     if isinstance(obj, Folder):
         obj = replace(obj, last_update_time=HOLE)
     kept = replace(obj, logical_id=obj.logical_id or obj.entry_uuid, version=obj.version or "1")
-    return _WRITERS[type(obj)](kept, HOLE, status, ids).encode()
+    return _WRITERS[type(obj)](kept, "", ids).encode()
 
 
-def splice(fragment: bytes, home: bytes, status: bytes, last_update_time: bytes = b"") -> bytes:
-    """A fragment with its holes filled.
-
-    Args:
-        fragment: what ``write`` made.
-        home: ``b''`` or ``b' home="urn:oid:…"'``, from ``home_attribute``.
-        status: status URN.
-        last_update_time: DTM of a Folder.
-    """
-    pieces = fragment.split(b"\0")
-    if len(pieces) == 3:
-        return b"".join((pieces[0], home, pieces[1], status, pieces[2]))
-    return b"".join((pieces[0], home, pieces[1], status, pieces[2], last_update_time, pieces[3]))
+def opening(kind: ObjectKind, status: str) -> bytes:
+    """How an object of an answer begins: its element and current status; the home attribute comes next."""
+    return f'<rim:{_ELEMENTS[kind]} status="{status}"'.encode()
 
 
+def fill(fragment: bytes, last_update_time: str) -> bytes:
+    """A Folder's fragment with its lastUpdateTime, a DTM."""
+    return fragment.replace(HOLE.encode(), last_update_time.encode(), 1)
+
+
+@lru_cache(maxsize=256)
 def home_attribute(home: str | None) -> bytes:
-    """The home attribute as ``splice`` takes it; empty for no homeCommunityId."""
+    """The home attribute that follows ``opening``; empty for no homeCommunityId."""
     return _optional("home", home).encode()
 
 
@@ -101,11 +106,11 @@ def submit_objects(submission: Submission) -> bytes:
 
 
 def _sent(obj: RegistryObject) -> str:
-    home, status = _optional("home", obj.home), _optional("status", obj.status)
+    head = f"<rim:{_ELEMENTS[obj.kind]}{_optional('status', obj.status)}{_optional('home', obj.home)}"
     ids = _SubIds(uuid.uuid4().hex)
     if isinstance(obj, Association):
-        return _association(obj, home, status, ids)
-    return _WRITERS[type(obj)](obj, home, status, ids)
+        return _association(obj, head, ids)
+    return _WRITERS[type(obj)](obj, head, ids)
 
 
 class _SubIds:
@@ -130,7 +135,6 @@ class _SubIds:
 class _Writer:
     """How objects of one kind are written; the constant text around each value is made once."""
 
-    element: str
     slots: tuple[tuple[str, Callable[[Any], Any], bool], ...]
     codes: tuple[tuple[str, Callable[[Any], Any], bool], ...]
     authors: str
@@ -138,14 +142,13 @@ class _Writer:
     marker: str
 
     @classmethod
-    def of(cls, owner: Owner, element: str, node: str) -> _Writer:
+    def of(cls, owner: Owner, node: str = "") -> _Writer:
         rows = ATTRIBUTES[owner]
 
         def at(where: Where) -> list[Attribute]:
             return [row for row in rows if row.where is where]
 
         return cls(
-            element,
             tuple(
                 (f'<rim:Slot name="{r.key}">{_VALUES}', attrgetter(r.field), r.most == 1)
                 for r in at(Where.SLOT)
@@ -156,10 +159,9 @@ class _Writer:
             node and f' objectType="{CLASSIFICATION_OBJECT_TYPE}" classificationNode="{node}"/>',
         )
 
-    def __call__(self, obj: MetadataObject, home: str, status: str, ids: _SubIds) -> str:
+    def __call__(self, obj: MetadataObject, head: str, ids: _SubIds) -> str:
         owner = _attribute(obj.entry_uuid)
-        lid = _optional("lid", obj.logical_id)
-        out = [f'<rim:{self.element} id="{owner}"{home}{lid}{status}']
+        out = [f'{head} id="{owner}"{_optional("lid", obj.logical_id)}']
         if isinstance(obj, DocumentEntry):
             out += (_optional("objectType", obj.object_type), _optional("mimeType", obj.mime_type), ">")
         else:
@@ -174,7 +176,7 @@ class _Writer:
             value = value_of(obj)
             if value is not None:
                 out.append(f'{head}{ids.next()}" registryObject="{owner}" value="{_attribute(value)}{tail}')
-        out.append(f"</rim:{self.element}>")
+        out.append(f"</rim:{_ELEMENTS[obj.kind]}>")
         return "".join(out)
 
     def _slots(self, out: list[str], obj: MetadataObject) -> None:
@@ -198,10 +200,10 @@ class _Writer:
             out.append(f'<rim:Classification id="{ids.next()}" classifiedObject="{owner}"{self.marker}')
 
 
-def _association(obj: Association, home: str, status: str, ids: _SubIds) -> str:
+def _association(obj: Association, head: str, ids: _SubIds) -> str:
     owner = _attribute(obj.entry_uuid)
     out = [
-        f'<rim:Association id="{owner}"{home}{status}{_optional("objectType", obj.object_type)}'
+        f'{head} id="{owner}"{_optional("objectType", obj.object_type)}'
         f' associationType="{_attribute(obj.type)}" sourceObject="{_attribute(obj.source)}"'
         f' targetObject="{_attribute(obj.target)}">'
     ]
@@ -286,7 +288,7 @@ def _attribute(value: str) -> str:
 
 
 _WRITERS: Final = {
-    DocumentEntry: _Writer.of(Owner.DOCUMENT_ENTRY, "ExtrinsicObject", ""),
-    SubmissionSet: _Writer.of(Owner.SUBMISSION_SET, "RegistryPackage", SUBMISSION_SET_NODE),
-    Folder: _Writer.of(Owner.FOLDER, "RegistryPackage", FOLDER_NODE),
+    DocumentEntry: _Writer.of(Owner.DOCUMENT_ENTRY),
+    SubmissionSet: _Writer.of(Owner.SUBMISSION_SET, SUBMISSION_SET_NODE),
+    Folder: _Writer.of(Owner.FOLDER, FOLDER_NODE),
 }

@@ -51,7 +51,7 @@ Condition = ColumnElement[bool]
 
 #: Places in a row. A row of an ObjectRef ends with the entryUUID, a row of a LeafClass has the rest instead.
 ID, PATIENT, HOME, UUID = range(4)
-STATUS_NUMBER, LAST_UPDATE_TIME, DICTIONARY, FRAGMENT = range(3, 7)
+KIND, STATUS_NUMBER, LAST_UPDATE_TIME, DICTIONARY, FRAGMENT = range(3, 8)
 
 
 class Scope(Enum):
@@ -157,7 +157,7 @@ def object_statement(dialect: Dialect, shape: Shape) -> str:
         ]
     if shape.scope is not Scope.CRITERIA:
         conditions.append(_object_scope(shape))
-    tail = (_OBJECT.status, _OBJECT.last_update_time, _OBJECT.dictionary_id, _OBJECT.fragment)
+    tail = (_OBJECT.kind, _OBJECT.status, _OBJECT.last_update_time, _OBJECT.dictionary_id, _OBJECT.fragment)
     columns = tail if shape.leaf else (_OBJECT.entry_uuid,)
     return dialect.text(select(_OBJECT.id, _OBJECT.patient_id, _OBJECT.home, *columns).where(*conditions))
 
@@ -168,7 +168,8 @@ def association_statement(dialect: Dialect, shape: Shape) -> str:
     conditions = _association_scope(shape)
     if not shape.superseded:
         conditions.append(_literal(_LINK.status, (APPROVED,)))
-    tail = (_LINK.status, null(), _LINK.dictionary_id, _LINK.fragment)
+    kind: ColumnElement[int] = literal_column(str(int(ObjectKind.ASSOCIATION)))
+    tail = (kind, _LINK.status, null(), _LINK.dictionary_id, _LINK.fragment)
     columns = tail if shape.leaf else (_LINK.entry_uuid,)
     return dialect.text(select(_LINK.id, _LINK.patient_id, _LINK.home, *columns).where(*conditions))
 

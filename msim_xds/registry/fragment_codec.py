@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy import insert, select
-from zstandard import ZstdCompressionDict, ZstdCompressor, ZstdDecompressor, ZstdError, frame_content_size
+from zstandard import ZstdCompressionDict, ZstdCompressor, ZstdDecompressor, ZstdError
 
 from msim_xds.database.engine import Database
 from msim_xds.database.schema import fragment_dictionary
@@ -59,15 +59,13 @@ class FragmentCodec:
 
         Raises:
             LookupError: the database has no such dictionary.
-            ValueError: ``data`` is no compressed fragment, or would unfold beyond all measure.
+            ValueError: ``data`` is no compressed fragment.
         """
         try:
             decompressor: ZstdDecompressor = self._threads.decompressors[dictionary_id]
         except (AttributeError, KeyError):
             decompressor = self._decompressor(dictionary_id)
         try:
-            if frame_content_size(data) > _MOST:
-                raise ValueError("a stored fragment claims to be too large")
             return decompressor.decompress(data)
         except ZstdError as error:
             raise ValueError(f"a stored fragment is damaged: {error}") from error

@@ -10,14 +10,15 @@ from typing import Any, Final
 
 from msim_xds.database.engine import Database
 from msim_xds.findings import Finding, Refused
-from msim_xds.ihe.names import ResponseStatus
-from msim_xds.metadata.fragments import home_attribute, splice
+from msim_xds.ihe.names import ObjectKind, ResponseStatus
+from msim_xds.metadata.fragments import fill, home_attribute, opening
 from msim_xds.registry.collect import SINGLE, Collector, Found, Terms, several_patients
 from msim_xds.registry.columns import STATUS
 from msim_xds.registry.compile import (
     DICTIONARY,
     FRAGMENT,
     HOME,
+    KIND,
     LAST_UPDATE_TIME,
     STATUS_NUMBER,
     UUID,
@@ -29,7 +30,9 @@ from msim_xds.settings import Settings
 from msim_xds.wire.answers import adhoc_query_response
 from msim_xds.wire.exchange import Answer, Request
 
-_STATUS_URN: Final = {number: status.value.encode() for status, number in STATUS.items()}
+_OPENINGS: Final = {
+    (kind.value, number): opening(kind, status) for kind in ObjectKind for status, number in STATUS.items()
+}
 
 
 class StoredQueries:
@@ -83,21 +86,22 @@ class StoredQueries:
         return Found(())
 
     def _objects(self, leaf: bool, found: Found) -> Iterator[bytes]:
-        piece = self._leaf if leaf else self._reference
+        pieces = self._leaf if leaf else self._reference
         for rows in (found.objects, found.associations):
-            yield from map(piece, rows)
+            for row in rows:
+                yield from pieces(row)
 
-    def _leaf(self, row: tuple[Any, ...]) -> bytes:
-        return splice(
-            self._codec.unpack(row[DICTIONARY], row[FRAGMENT]),
-            self._home if row[HOME] is None else home_attribute(row[HOME]),
-            _STATUS_URN[row[STATUS_NUMBER]],
-            (row[LAST_UPDATE_TIME] or "").encode(),
-        )
+    def _leaf(self, row: tuple[Any, ...]) -> tuple[bytes, bytes, bytes]:
+        fragment = self._codec.unpack(row[DICTIONARY], row[FRAGMENT])
+        if row[LAST_UPDATE_TIME] is not None:
+            fragment = fill(fragment, row[LAST_UPDATE_TIME])
+        return _OPENINGS[row[KIND], row[STATUS_NUMBER]], self._home_of(row), fragment
 
-    def _reference(self, row: tuple[Any, ...]) -> bytes:
-        home = self._home if row[HOME] is None else home_attribute(row[HOME])
-        return b'<rim:ObjectRef id="%b"%b/>' % (row[UUID].encode(), home)
+    def _reference(self, row: tuple[Any, ...]) -> tuple[bytes, ...]:
+        return (b'<rim:ObjectRef id="%b"' % row[UUID].encode(), self._home_of(row), b"/>")
+
+    def _home_of(self, row: tuple[Any, ...]) -> bytes:
+        return self._home if row[HOME] is None else home_attribute(row[HOME])
 
 
 def _not_single_patient(query: Query) -> Finding:

@@ -11,10 +11,10 @@ from msim_xds.database import schema
 from msim_xds.database.engine import Database
 from msim_xds.database.schema import metadata, registry_object
 from msim_xds.findings import Finding, Refused
-from msim_xds.ihe.names import AssociationType
+from msim_xds.ihe.names import AssociationType, ObjectKind, Status
 from msim_xds.ihe.transactions import ITI_42
 from msim_xds.metadata import ebrim
-from msim_xds.metadata.fragments import home_attribute, splice
+from msim_xds.metadata.fragments import fill, home_attribute, opening
 from msim_xds.metadata.rules import Rules
 from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE
 from msim_xds.registry.drafts import Draft
@@ -178,7 +178,5 @@ class Registering:
         """The stored object, Approved, as an answer would carry it."""
         row = self.object(entry_uuid)
         fragment = self.codec.unpack(row.dictionary_id, row.fragment)
-        time = (row.last_update_time or "").encode()
-        return splice(
-            fragment, home_attribute(row.home), b"urn:oasis:names:tc:ebxml-regrep:StatusType:Approved", time
-        )
+        head = opening(ObjectKind(row.kind), Status.APPROVED) + home_attribute(row.home)
+        return head + fill(fragment, row.last_update_time or "")
