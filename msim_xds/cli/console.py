@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msim_xds.findings import Finding
 
+_GAP: Final = 3  # columns between two columns of a table
 _WIDE: Final = 200  # columns of a table that goes to a file or pipe
 
 
@@ -19,21 +20,29 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table for people; values are shown as they are, whatever they contain."""
+    """A table for people.
+
+    Only the last column is fitted to the terminal, and only between words: identifiers are to be copied.
+    """
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"  # identifiers are to be copied, so nothing of them may go
+    rows = [[_clean(value) for value in row] for row in rows]
+    cells = list(zip(columns, *rows, strict=True))
+    widths = [max(cell_len(line) for cell in column for line in cell.split("\n")) for column in cells]
+    console = Console()
+    space = (console.width if console.is_terminal else _WIDE) - sum(widths[:-1]) - _GAP * len(widths)
+    longest_word = max(cell_len(word) for cell in cells[-1] for word in cell.split() or [""])
+    widths[-1] = min(widths[-1], max(space, longest_word))
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for name, width in zip(columns, widths, strict=True):
+        table.add_column(name, width=width)
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
-    console.print(table)
+    Console(width=sum(widths) + _GAP * len(widths)).print(table)
 
 
 def print_record(title: str, values: Mapping[str, str]) -> None:
@@ -58,7 +67,12 @@ def _line(text: str, style: str, *, to_stderr: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=to_stderr, soft_wrap=True).print(Text(text, style=style))
+    Console(stderr=to_stderr, soft_wrap=True).print(Text(_clean(text), style=style))
+
+
+def _clean(text: str) -> str:
+    """``text`` without what could steer a terminal; it may come from anywhere."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def progress(description: str) -> Any:  # noqa: ANN401  # rich is loaded only where it is used

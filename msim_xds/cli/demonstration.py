@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _START_S: Final = 60.0
 _STOP_S: Final = 15.0
+_SAID_LINES: Final = 20
 _HEADING: Final = "bold cyan"
 
 
@@ -79,7 +80,7 @@ def _submit(partner: Partner) -> list[Outcome]:
             for path in bar.track(paths):
                 outcomes.append(partner.publish(prepare(path, wishes), replace=True, keep_id=True))
                 _must_succeed(outcomes[-1])
-    print_table(("document", "patient", "title", ""), map(_described, outcomes))
+    print_table(("document", "patient", "title"), map(_described, outcomes))
     return outcomes
 
 
@@ -89,12 +90,12 @@ def _must_succeed(outcome: Outcome) -> None:
     accepted(outcome.answer, f"the submission of {outcome.publication.path.name}")
 
 
-def _described(outcome: Outcome) -> tuple[str, str, str, str]:
+def _described(outcome: Outcome) -> tuple[str, str, str]:
     entry = outcome.publication.entry
     name = next((each for each in entry.source_patient_info if each.startswith("PID-5|")), "PID-5|")
     family, given, *_ = (*name.removeprefix("PID-5|").split("^"), "")
-    note = "replaces the version before" if outcome.replaced else ""
-    return outcome.publication.path.name, f"{given} {family}".strip(), entry.title[0].value, note
+    note = " (replaces the version before)" if outcome.replaced else ""
+    return outcome.publication.path.name, f"{given} {family}".strip(), entry.title[0].value + note
 
 
 def _query(partner: Partner, url: str, first: Outcome) -> list[DocumentEntry]:
@@ -188,7 +189,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
                 return
         except requests.RequestException:
             time.sleep(0.1)
-    said = log.read_text("utf-8", "replace").strip()[-2000:]
+    said = "\n".join(log.read_text("utf-8", "replace").splitlines()[-_SAID_LINES:])
     raise Failure(f"the server does not start at {url}; it says:\n{said or 'nothing'}")
 
 

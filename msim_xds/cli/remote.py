@@ -213,16 +213,17 @@ def show_entries(entries: list[DocumentEntry], *, as_json: bool = False) -> None
     if as_json:
         print_json({"documents": rows})
         return
-    columns = ("creation_time", "class", "title and unique_id", "author", "status")
-    print_table(columns, [_shown(row) for row in rows])
+    print_table(("creation_time", "class", "document"), [_shown(row) for row in rows])
     say(f"{len(rows)} document{'s' if len(rows) != 1 else ''}")
 
 
 def _shown(row: Mapping[str, Any]) -> list[str]:
     """A row of the table for people."""
     code = (row["class_code"] or "").partition("^^")[0]
-    document = f"{row['title'] or '(no title)'}\n{row['unique_id']}"
-    return [row["creation_time"] or "", code, document, row["author"] or "", row["status"]]
+    author = f"{row['author']}, " if row["author"] else ""
+    title = " ".join((row["title"] or "(no title)").split())
+    document = f"{title}\n{author}{row['status']}\n{row['unique_id']}"
+    return [row["creation_time"] or "", code, document]
 
 
 def _row(entry: DocumentEntry) -> dict[str, Any]:
