@@ -85,30 +85,31 @@ class Database:
         # SQLite's own waiting polls with growing pauses; between threads a lock hands over at once.
         self._writer = threading.Lock() if self.is_sqlite else None
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """A connection on which each statement stands alone."""
-        with self._checkout() as connection:
-            yield connection
+    def read(self) -> Connection:
+        """A connection on which each statement stands alone; leaving its context gives it back."""
+        try:
+            return self._engine.connect()
+        except exc.TimeoutError as error:
+            raise TimeoutError("no database connection is free") from error
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """A connection whose statements all see the same state of the database."""
         begin = "BEGIN" if self.is_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        with self._checkout() as connection, _transaction(connection, begin):
+        with self.read() as connection, _transaction(connection, begin):
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction: committed at the normal end, rolled back on an exception."""
         if self._writer is None:
-            with self._checkout() as connection, _transaction(connection, "BEGIN"):
+            with self.read() as connection, _transaction(connection, "BEGIN"):
                 yield connection
             return
         if not self._writer.acquire(timeout=self._settings.busy_timeout_s):
             raise TimeoutError("another writer holds the database")
         try:
-            with self._checkout() as connection, _transaction(connection, "BEGIN IMMEDIATE"):
+            with self.read() as connection, _transaction(connection, "BEGIN IMMEDIATE"):
                 yield connection
         finally:
             self._writer.release()
@@ -149,15 +150,6 @@ class Database:
     def close(self) -> None:
         """Close the pool's connections."""
         self._engine.dispose()
-
-    @contextmanager
-    def _checkout(self) -> Iterator[Connection]:
-        try:
-            connection = self._engine.connect()
-        except exc.TimeoutError as error:
-            raise TimeoutError("no database connection is free") from error
-        with connection:
-            yield connection
 
     def _set_up(self, dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401
         """Settings of a new driver connection."""

@@ -49,9 +49,9 @@ from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, CODE_ATTRIBUTE
 
 Condition = ColumnElement[bool]
 
-#: Places in a row. A row of an ObjectRef ends with the entryUUID, a row of a LeafClass has the rest instead.
-ID, PATIENT, HOME, UUID = range(4)
-KIND, STATUS_NUMBER, LAST_UPDATE_TIME, DICTIONARY, FRAGMENT = range(3, 8)
+#: Places in a row. Behind them a row of an ObjectRef has home and entryUUID; a row of a LeafClass has home,
+#: kind, status, lastUpdateTime, dictionary and fragment.
+ID, PATIENT = range(2)
 
 
 class Scope(Enum):

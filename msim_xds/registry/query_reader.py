@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from unicodedata import normalize
 
@@ -37,6 +38,9 @@ _SYNTAX: Final = "ITI TF-2 3.18.4.1.2.3"
 MOST_GROUPS: Final = 32
 
 #: Parameters whose values are numbers or times, and so may stand without quotes.
+#: Text of a Slot that is worth remembering.
+_KEPT_CHARS: Final = 1024
+
 _BARE: Final = frozenset({Match.TIME_FROM, Match.TIME_TO, Match.LEVEL})
 
 #: Parameters with a closed set of values. A value outside is ignored, as newer senders may know more
@@ -219,8 +223,21 @@ class _Rule:
 
     @classmethod
     def of(cls, param: Param) -> _Rule:
-        convert = _uuid if param.attribute == "entry_uuid" else _CONVERT.get(param.match, _text)
-        return cls(param, param.match in _BARE, _CLOSED.get(param.match), convert)
+        known = _CLOSED.get(param.match)
+        usual = _CONVERT.get(param.match, _text if known is None else str)
+        return cls(param, param.match in _BARE, known, _uuid if param.attribute == "entry_uuid" else usual)
+
+
+@lru_cache(maxsize=2048)
+def _items(
+    values: tuple[str, ...], bare: bool, convert: Callable[[str], Any], most: int, longest: int
+) -> tuple[Any, ...]:
+    """The converted items of one Slot; consumers send the same statuses, codes and times again and again.
+
+    Raises:
+        BadValue: the syntax, or an item, is wrong.
+    """
+    return tuple([convert(item) for item in parse(values, bare=bare, most=most, longest=longest)])
 
 
 _RULES: Final = {row.id: tuple(map(_Rule.of, row.params)) for row in QUERIES.values()}
@@ -272,13 +289,14 @@ class _Reader:
     def _group(self, rule: _Rule, values: Sequence[str]) -> tuple[Any, ...]:
         param, limits = rule.param, self.limits
         try:
-            items = parse(values, bare=rule.bare, most=limits.values, longest=limits.value_chars)
+            read = _items if sum(map(len, values)) <= _KEPT_CHARS else _items.__wrapped__
+            items = read(tuple(values), rule.bare, rule.convert, limits.values, limits.value_chars)
             if len(items) > 1 and not param.many:
                 self._find("XDSStoredQueryParamNumber", param.name, "takes a single value")
             elif rule.known is not None:
                 return self._known(param, items, rule.known)
             else:
-                return tuple(map(rule.convert, items))
+                return items
         except BadValue as bad:
             self._find("XDSRegistryError", param.name, str(bad), bad.seen, bad.allowed, _SYNTAX)
         return ()

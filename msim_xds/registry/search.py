@@ -6,24 +6,15 @@ Answers are put together from the stored fragments; no object is parsed or built
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 
 from msim_xds.database.engine import Database
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ObjectKind, ResponseStatus
 from msim_xds.metadata.fragments import fill, home_attribute, opening
-from msim_xds.registry.collect import SINGLE, Collector, Found, Terms, several_patients
+from msim_xds.registry.collect import SINGLE, Collector, Found, Rows, Terms, several_patients
 from msim_xds.registry.columns import STATUS
-from msim_xds.registry.compile import (
-    DICTIONARY,
-    FRAGMENT,
-    HOME,
-    KIND,
-    LAST_UPDATE_TIME,
-    STATUS_NUMBER,
-    UUID,
-    Dialect,
-)
+from msim_xds.registry.compile import Dialect
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.query_reader import Query, read
 from msim_xds.settings import Settings
@@ -86,22 +77,26 @@ class StoredQueries:
         return Found(())
 
     def _objects(self, leaf: bool, found: Found) -> Iterator[bytes]:
-        pieces = self._leaf if leaf else self._reference
-        for rows in (found.objects, found.associations):
-            for row in rows:
-                yield from pieces(row)
+        """Every object in pieces."""
+        pieces = self._leaves if leaf else self._references
+        yield from pieces(found.objects)
+        yield from pieces(found.associations)
 
-    def _leaf(self, row: tuple[Any, ...]) -> tuple[bytes, bytes, bytes]:
-        fragment = self._codec.unpack(row[DICTIONARY], row[FRAGMENT])
-        if row[LAST_UPDATE_TIME] is not None:
-            fragment = fill(fragment, row[LAST_UPDATE_TIME])
-        return _OPENINGS[row[KIND], row[STATUS_NUMBER]], self._home_of(row), fragment
+    def _leaves(self, rows: Rows) -> Iterator[bytes]:
+        unpackers: dict[int, Callable[[bytes], bytes]] = {}
+        for _, _, home, kind, status, last_update_time, dictionary, fragment in rows:
+            unpack = unpackers.get(dictionary)
+            if unpack is None:
+                unpack = unpackers[dictionary] = self._codec.unpacker(dictionary)
+            yield _OPENINGS[kind, status]
+            yield self._home if home is None else home_attribute(home)
+            whole = unpack(fragment)
+            yield whole if last_update_time is None else fill(whole, last_update_time)
 
-    def _reference(self, row: tuple[Any, ...]) -> tuple[bytes, ...]:
-        return (b'<rim:ObjectRef id="%b"' % row[UUID].encode(), self._home_of(row), b"/>")
-
-    def _home_of(self, row: tuple[Any, ...]) -> bytes:
-        return self._home if row[HOME] is None else home_attribute(row[HOME])
+    def _references(self, rows: Rows) -> Iterator[bytes]:
+        for _, _, home, entry_uuid in rows:
+            attribute = self._home if home is None else home_attribute(home)
+            yield b'<rim:ObjectRef id="%b"%b/>' % (entry_uuid.encode(), attribute)
 
 
 def _not_single_patient(query: Query) -> Finding:
