@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.databases import fresh_postgres
+
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -28,16 +30,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def postgres_url(postgres_server: str) -> str:
     """SQLAlchemy URL of a fresh database on that server."""
-    import uuid
-
-    import psycopg
-
-    name = f"t{uuid.uuid4().hex}"
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
-    base, _, query = postgres_server.partition("?")
-    head = base.rsplit("/", 1)[0].replace("postgresql://", "postgresql+psycopg://")
-    return f"{head}/{name}" + (f"?{query}" if query else "")
+    return fresh_postgres(postgres_server)
 
 
 @pytest.fixture
@@ -50,3 +43,11 @@ def sqlite_url(tmp_path: Path) -> str:
 def database_url(request: pytest.FixtureRequest) -> str:
     """A fresh database of each kind."""
     return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def module_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database of each kind for all tests of a module."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'registry.db'}"
+    return fresh_postgres(request.getfixturevalue("postgres_server"))

@@ -115,14 +115,14 @@ class DocumentSource:
         ]
         element = safexml.parse(fragments.submit_objects(submission))
         arguments = {
-            "SubmitObjectsRequest": {"RegistryObjectList": {}},
+            "SubmitObjectsRequest": {"RegistryObjectList": {"_value_1": []}},
             "Document": [{"_value_1": b"", "id": entry_id} for entry_id in documents],
         }
         return self._registered(ITI_41, arguments, element, parts)
 
     def register(self, submit_objects: _Element) -> RegistryAnswer:
         """Register Document Set-b (ITI TF-2 3.42): a ready lcm:SubmitObjectsRequest. Raises as above."""
-        return self._registered(ITI_42, {"RegistryObjectList": {}}, copy.deepcopy(submit_objects), ())
+        return self._registered(ITI_42, {"RegistryObjectList": {"_value_1": []}}, copy.deepcopy(submit_objects), ())
 
     def _registered(
         self,

@@ -1,0 +1,85 @@
+"""A stranger's client: zeep, which is given nothing but the address of a WSDL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import zeep
+from zeep.helpers import serialize_object
+
+from tests.support import metadata, queries
+from tests.support.server import REGISTRY, REPOSITORY, ServerProcess, provide_message
+
+#: zeep cuts CR and LF off both ends of binary parts, whoever serves them; so this document has none there.
+CONTENT = "<ClinicalDocument>zażółć\r\ngęślą</ClinicalDocument>".encode()
+UNIQUE_ID = metadata.new_oid()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _published(server: ServerProcess) -> None:
+    request = metadata.single_document(content=CONTENT, unique_id=UNIQUE_ID)
+    content_type, body = provide_message(request, {"Document01": CONTENT})
+    answer = server.request("POST", REPOSITORY, body, content_type)
+    assert b"ResponseStatusType:Success" in answer.root
+
+
+def client(server: ServerProcess, path: str) -> zeep.Client:
+    return zeep.Client(f"{server.url}{path}?wsdl")  # type: ignore[no-untyped-call]
+
+
+def operations(client: zeep.Client) -> set[str]:
+    ports = [port for service in client.wsdl.services.values() for port in service.ports.values()]
+    return {operation.name for port in ports for operation in port.binding.all().values()}
+
+
+def find_documents(registry: zeep.Client, return_type: str) -> Any:
+    parameters = {
+        "$XDSDocumentEntryPatientId": queries.one(metadata.PATIENT),
+        "$XDSDocumentEntryStatus": queries.many(metadata.APPROVED),
+    }
+    return registry.service.DocumentRegistry_RegistryStoredQuery(
+        ResponseOption={"returnType": return_type, "returnComposedObjects": True},
+        AdhocQuery={
+            "id": f"urn:uuid:{queries.IDS['FindDocuments']}",
+            "Slot": [{"name": name, "ValueList": {"Value": [value]}} for name, value in parameters.items()],
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (REGISTRY, {"DocumentRegistry_RegisterDocumentSet-b", "DocumentRegistry_RegistryStoredQuery"}),
+        (
+            REPOSITORY,
+            {
+                "DocumentRepository_ProvideAndRegisterDocumentSet-b",
+                "DocumentRepository_RetrieveDocumentSet",
+            },
+        ),
+    ],
+)
+def test_operations_have_their_names(server: ServerProcess, path: str, expected: set[str]) -> None:
+    assert operations(client(server, path)) == expected
+
+
+def test_find_documents(server: ServerProcess) -> None:
+    registry = client(server, REGISTRY)
+    references = find_documents(registry, "ObjectRef")
+    assert references.status.endswith(":Success")
+    (entry,) = find_documents(registry, "LeafClass").RegistryObjectList._value_1
+    ((name, found),) = serialize_object(entry, dict).items()
+    assert name == "ExtrinsicObject"
+    identifiers = {each["value"] for each in found["ExternalIdentifier"]}
+    assert identifiers == {metadata.PATIENT, UNIQUE_ID}
+
+
+def test_retrieve_document_set(server: ServerProcess) -> None:
+    """A simple SOAP request; the answer is MTOM all the same, which zeep reads."""
+    request = {"RepositoryUniqueId": metadata.REPOSITORY, "DocumentUniqueId": UNIQUE_ID}
+    answer = client(server, REPOSITORY).service.DocumentRepository_RetrieveDocumentSet([request])
+    assert answer.RegistryResponse.status.endswith(":Success")
+    (document,) = answer.DocumentResponse
+    assert (document.DocumentUniqueId, document.mimeType) == (UNIQUE_ID, "text/xml")
+    assert document.Document == CONTENT
