@@ -206,6 +206,11 @@ class ValidationSettings(_Section):
 class SearchSettings(_Section):
     """Stored queries."""
 
+    cache_bytes: int = Field(
+        32 * MIB,
+        ge=0,
+        description="Unpacked metadata that each worker keeps at hand, about 8 kB an entry; 0 keeps none.",
+    )
     fold_authors: bool = Field(False, description="authorPerson patterns ignore case and diacritics.")
     unknown_patient: Literal["empty", "error"] = Field(
         "empty", description="A query for an unknown patient: empty Success, or XDSUnknownPatientId."

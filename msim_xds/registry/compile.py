@@ -19,6 +19,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Select,
+    Table,
     Text,
     and_,
     bindparam,
@@ -50,7 +51,7 @@ from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, CODE_ATTRIBUTE
 Condition = ColumnElement[bool]
 
 #: Places in a row. Behind them a row of an ObjectRef has home and entryUUID; a row of a LeafClass has home,
-#: kind, status, lastUpdateTime, dictionary and fragment.
+#: kind, status and lastUpdateTime.
 ID, PATIENT = range(2)
 
 
@@ -74,7 +75,7 @@ class Shape:
 
     Attributes:
         scope: where candidates come from.
-        leaf: whether the row carries the fragment or only the entryUUID.
+        leaf: whether whole objects are wanted, or only their entryUUIDs.
         superseded: whether deprecated associations count.
         kinds: kinds of objects; their numbers stand in the text, so that the database can plan with them.
         statuses: stored availabilityStatus numbers, empty for any; in the text for the same reason.
@@ -157,7 +158,7 @@ def object_statement(dialect: Dialect, shape: Shape) -> str:
         ]
     if shape.scope is not Scope.CRITERIA:
         conditions.append(_object_scope(shape))
-    tail = (_OBJECT.kind, _OBJECT.status, _OBJECT.last_update_time, _OBJECT.dictionary_id, _OBJECT.fragment)
+    tail = (_OBJECT.kind, _OBJECT.status, _OBJECT.last_update_time)
     columns = tail if shape.leaf else (_OBJECT.entry_uuid,)
     return dialect.text(select(_OBJECT.id, _OBJECT.patient_id, _OBJECT.home, *columns).where(*conditions))
 
@@ -169,9 +170,16 @@ def association_statement(dialect: Dialect, shape: Shape) -> str:
     if not shape.superseded:
         conditions.append(_literal(_LINK.status, (APPROVED,)))
     kind: ColumnElement[int] = literal_column(str(int(ObjectKind.ASSOCIATION)))
-    tail = (kind, _LINK.status, null(), _LINK.dictionary_id, _LINK.fragment)
+    tail = (kind, _LINK.status, null())
     columns = tail if shape.leaf else (_LINK.entry_uuid,)
     return dialect.text(select(_LINK.id, _LINK.patient_id, _LINK.home, *columns).where(*conditions))
+
+
+@lru_cache(maxsize=4)
+def fragment_statement(dialect: Dialect, table: Table) -> str:
+    """SQL for the fragments of objects or associations by key; binds ``given`` and ``limit``."""
+    columns = (table.c.id, table.c.dictionary_id, table.c.fragment)
+    return dialect.text(select(*columns).where(among(table.c.id, bindparam("given"))))
 
 
 def _object_scope(shape: Shape) -> Condition:
