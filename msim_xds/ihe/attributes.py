@@ -82,7 +82,7 @@ _E, _S, _F = "ITI TF-3 4.2.3.2", "ITI TF-3 4.2.3.3", "ITI TF-3 4.2.3.4"
 # fmt: off
 DOCUMENT_ENTRY: Final = (
     Attribute(_DE, "author", "authors", Where.AUTHOR, _uuid("93606bcf-9494-43ec-9b4e-a7748d1a838d"), "author", None, R2, R2, f"{_E}.1"),
-    Attribute(_DE, "availabilityStatus", "status", Where.XML, "status", "status", 1, O, O, f"{_E}.2"),
+    Attribute(_DE, "availabilityStatus", "status", Where.XML, "status", "set_by_registry", 1, O, O, f"{_E}.2"),
     Attribute(_DE, "classCode", "class_code", Where.CODE, _uuid("41a5887f-8865-4c09-adf7-e362475b143a"), "code", 1, R, R, f"{_E}.3"),
     Attribute(_DE, "comments", "comments", Where.DESCRIPTION, "Description", "text", 1, O, O, f"{_E}.4"),
     Attribute(_DE, "confidentialityCode", "confidentiality_codes", Where.CODE, _uuid("f4f85eac-e6cb-4883-b524-f2705394840f"), "code", None, R, R, f"{_E}.5"),
@@ -117,7 +117,7 @@ DOCUMENT_ENTRY: Final = (
 
 SUBMISSION_SET: Final = (
     Attribute(_SS, "author", "authors", Where.AUTHOR, _uuid("a7058bb9-b4e4-4307-ba5b-e3f0ab85e12d"), "author", None, R2, R2, f"{_S}.1"),
-    Attribute(_SS, "availabilityStatus", "status", Where.XML, "status", "status", 1, O, O, f"{_S}.2"),
+    Attribute(_SS, "availabilityStatus", "status", Where.XML, "status", "set_by_registry", 1, O, O, f"{_S}.2"),
     Attribute(_SS, "comments", "comments", Where.DESCRIPTION, "Description", "text", 1, O, O, f"{_S}.3"),
     Attribute(_SS, "contentTypeCode", "content_type_code", Where.CODE, _uuid("aa543740-bdda-424e-8c96-df4873be8500"), "code", 1, R, R, f"{_S}.4"),
     Attribute(_SS, "entryUUID", "entry_uuid", Where.XML, "id", "entry_uuid", 1, R, R, f"{_S}.5"),
@@ -133,12 +133,12 @@ SUBMISSION_SET: Final = (
 )
 
 FOLDER: Final = (
-    Attribute(_FD, "availabilityStatus", "status", Where.XML, "status", "status", 1, O, O, f"{_F}.1"),
+    Attribute(_FD, "availabilityStatus", "status", Where.XML, "status", "set_by_registry", 1, O, O, f"{_F}.1"),
     Attribute(_FD, "codeList", "codes", Where.CODE, _uuid("1ba97051-7806-41a8-a48b-8fce7af683c5"), "code", None, R, R, f"{_F}.2"),
     Attribute(_FD, "comments", "comments", Where.DESCRIPTION, "Description", "text", 1, O, O, f"{_F}.3"),
     Attribute(_FD, "entryUUID", "entry_uuid", Where.XML, "id", "entry_uuid", 1, R, R, f"{_F}.4"),
     Attribute(_FD, "homeCommunityId", "home", Where.XML, "home", "home_community_id", 1, O, O, f"{_F}.5"),
-    Attribute(_FD, "lastUpdateTime", "last_update_time", Where.SLOT, "lastUpdateTime", "dtm", 1, O, O, f"{_F}.6"),
+    Attribute(_FD, "lastUpdateTime", "last_update_time", Where.SLOT, "lastUpdateTime", "set_by_registry", 1, O, O, f"{_F}.6"),
     Attribute(_FD, "patientId", "patient_id", Where.IDENTIFIER, _uuid("f64ffdf0-4b97-4e06-b79f-a52b38ec2f8a"), "cx", 1, R, R, f"{_F}.7"),
     Attribute(_FD, "title", "title", Where.NAME, "Name", "title_256", 1, R, R, f"{_F}.8"),
     Attribute(_FD, "uniqueId", "unique_id", Where.IDENTIFIER, _uuid("75df8f67-9973-4fbe-a900-df66cefecc5a"), "set_identifier", 1, R, R, f"{_F}.9"),

@@ -157,7 +157,6 @@ class Judge:
             self._note("associationType", problem, obj.type, allowed, _ASSOCIATIONS)
         for name, datatype, value in (
             ("entryUUID", "entry_uuid", obj.entry_uuid),
-            ("availabilityStatus", "status", obj.status),
             ("homeCommunityId", "home_community_id", obj.home),
         ):
             if value and (found := self._checks[datatype](value)) is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Final, NamedTuple
 
-from msim_xds.ihe.names import ON_DEMAND_OBJECT_TYPE, STABLE_OBJECT_TYPE, Status
+from msim_xds.ihe.names import ON_DEMAND_OBJECT_TYPE, STABLE_OBJECT_TYPE
 from msim_xds.metadata import hl7v2
 from msim_xds.metadata.period import Period, is_dtm, period
 from msim_xds.metadata.values import LONGEST, is_oid, is_urn, is_uuid, looks_like_uuid
@@ -33,7 +33,6 @@ _PRINTABLE: Final = re.compile(r"[!-~]+")
 _SYMBOLIC: Final = re.compile(r"[^\s\x00-\x1f]+")
 _MAX_INT64: Final = 2**63 - 1
 _OLD_EXTENSION: Final = 16  # characters of the extension in OID^extension
-_STATUSES: Final = frozenset({*Status, "urn:oasis:names:tc:ebxml-regrep:StatusType:Submitted"})
 _AVAILABILITIES: Final = frozenset(
     {
         "urn:ihe:iti:2010:DocumentAvailability:Online",
@@ -130,6 +129,7 @@ _STRICT: Final[Mapping[str, Check]] = {
     "recipient": _rule(
         hl7v2.is_recipient, "is no recipient", "XON|XCN|XTN, at least one of them, later ones optional"
     ),
+    "set_by_registry": _anything,
     "set_identifier": _rule(is_oid, _NO_OID, _OID_FORM),
     "sha1": _pattern(_SHA1, "is no SHA-1", "40 hex digits"),
     "size": _rule(_is_size, "is no size", "decimal digits, number of octets, at most 2^63-1"),
@@ -138,7 +138,6 @@ _STRICT: Final[Mapping[str, Check]] = {
         "is no sourcePatientInfo",
         "PID-n|content; not PID-2, 4, 12, 19; PID-3 as CX, PID-7 as DTM, PID-8 one of F M O U A N",
     ),
-    "status": _one_of(_STATUSES, "is no availabilityStatus"),
     "text": _anything,
     "title_128": _title(128, octets=True),
     "title_256": _title(256, octets=True),

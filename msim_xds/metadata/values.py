@@ -13,7 +13,12 @@ LONGEST: Final = 256  # characters of rim:LongName
 _URN: Final = re.compile(
     r"urn:[a-z0-9][a-z0-9-]{0,31}:(?:[a-z0-9()+,\-.:=@;$_!*'/~&]|%[0-9a-f]{2})+", re.IGNORECASE | re.ASCII
 )
-_OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
+#: The first arc is not held to 0, 1 and 2: senders in the field make ids out of the address of their network.
+_OID: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))+")
+#: Names such as ``urn:att``, which have no namespace of their own, are met in the field as well.
+_EXTRA_NAME: Final = re.compile(
+    r"urn:(?:[a-z0-9()+,\-.:=@;$_!*'/~&]|%[0-9a-f]{2})+", re.IGNORECASE | re.ASCII
+)
 _UUID: Final = re.compile(
     r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII
 )
@@ -29,7 +34,7 @@ def is_urn(text: str) -> bool:
 
 def is_extra_metadata_name(name: str) -> bool:
     """Whether a slot of this name is extra metadata: a URN outside IHE's own (ITI TF-3 4.2.3.1.6)."""
-    return is_urn(name) and name[:8].lower() != "urn:ihe:"
+    return len(name) <= LONGEST and _EXTRA_NAME.fullmatch(name) is not None and name[:8].lower() != "urn:ihe:"
 
 
 def is_oid(text: str) -> bool:

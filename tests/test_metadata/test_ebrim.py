@@ -143,7 +143,7 @@ CASES = {
     ),
     "slot in urn:ihe": (sample.document_entry(slots={"urn:ihe:iti:x": "x"}), "urn:ihe:iti:x", "unknown slot"),
     "slot in URN:IHE": (sample.document_entry(slots={"URN:IHE:iti:x": "x"}), "URN:IHE:iti:x", "unknown slot"),
-    "slot with a false URN": (sample.document_entry(slots={"urn:x": "x"}), "urn:x", "unknown slot"),
+    "slot with a false URN": (sample.document_entry(slots={"urn:": "x"}), "urn:", "unknown slot"),
     "slot with a false type": (
         sample.document_entry(
             extra=sample.slot("urn:example:a", "b").replace("<rim:Slot", '<rim:Slot slotType="%zz"')
