@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import zeep
-from zeep.helpers import serialize_object
 
 from tests.support import metadata, queries
 from tests.support.server import REGISTRY, REPOSITORY, ServerProcess, provide_message
@@ -68,11 +67,12 @@ def test_find_documents(server: ServerProcess) -> None:
     registry = client(server, REGISTRY)
     references = find_documents(registry, "ObjectRef")
     assert references.status.endswith(":Success")
-    (entry,) = find_documents(registry, "LeafClass").RegistryObjectList._value_1
-    ((name, found),) = serialize_object(entry, dict).items()
-    assert name == "ExtrinsicObject"
-    identifiers = {each["value"] for each in found["ExternalIdentifier"]}
-    assert identifiers == {metadata.PATIENT, UNIQUE_ID}
+    (reference,) = references.RegistryObjectList._value_1
+    (member,) = find_documents(registry, "LeafClass").RegistryObjectList._value_1
+    entry = member["ExtrinsicObject"]
+    assert entry.id == reference["ObjectRef"].id
+    assert {each.value for each in entry.ExternalIdentifier} == {metadata.PATIENT, UNIQUE_ID}
+    assert entry.Classification[-1].Slot[0].name == "codingScheme"
 
 
 def test_retrieve_document_set(server: ServerProcess) -> None:
