@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import structlog
+
 from msim_xds.database.engine import Database
 from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43
 from msim_xds.metadata.rules import Rules
@@ -25,7 +27,7 @@ from msim_xds.repository.service import RepositoryService
 from msim_xds.server import log
 from msim_xds.server.front import build_front
 from msim_xds.server.serve import served_settings
-from msim_xds.settings import Settings
+from msim_xds.settings import LogSettings, Settings
 from msim_xds.wire.exchange import Handler
 
 if TYPE_CHECKING:
@@ -119,7 +121,9 @@ def _registrar(
 
 
 def create_app(settings: Settings) -> WSGIApplication:
-    """The server as a WSGI callable."""
+    """The server as a WSGI callable. Where nobody has set up structlog, it logs warnings and errors."""
+    if not structlog.is_configured():
+        log.configure(LogSettings(level="warning"))
     node = open_node(settings)
     return build_front(settings, node.handlers(), node.store, node.ready)
 

@@ -123,7 +123,7 @@ def read(request: _Element, limits: LimitSettings) -> Query:
         Refused: with every finding: XDSUnknownStoredQuery, XDSStoredQueryMissingParam,
             XDSStoredQueryParamNumber, XDSRegistryError.
     """
-    option, adhoc = request.find(_OPTION), request.find(_ADHOC)
+    option, adhoc = _child(request, _OPTION), _child(request, _ADHOC)
     findings: list[Finding] = []
     return_type = "RegistryObject" if option is None else option.get("returnType", "RegistryObject")
     leaf = _RETURN_TYPES.get(return_type)
@@ -141,6 +141,10 @@ def read(request: _Element, limits: LimitSettings) -> Query:
     if findings or leaf is None:
         raise Refused(findings)
     return Query(row, leaf, criteria)
+
+
+def _child(request: _Element, tag: str) -> _Element | None:
+    return next((child for child in request if child.tag == tag), None)
 
 
 def _bad_return_type(seen: str) -> Finding:
@@ -212,7 +216,11 @@ _CONVERT: Final[Mapping[Match, Callable[[str], object]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+class _SeveralValues(Exception):
+    """A single-valued parameter has several values."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Rule:
     """How one parameter is read: may it stand without quotes, and what its values are or become."""
 
@@ -229,15 +237,17 @@ class _Rule:
 
 
 @lru_cache(maxsize=2048)
-def _items(
-    values: tuple[str, ...], bare: bool, convert: Callable[[str], Any], most: int, longest: int
-) -> tuple[Any, ...]:
+def _items(values: tuple[str, ...], rule: _Rule, most: int, longest: int) -> tuple[Any, ...]:
     """The converted items of one Slot; consumers send the same statuses, codes and times again and again.
 
     Raises:
         BadValue: the syntax, or an item, is wrong.
+        _SeveralValues: there is more than the parameter takes.
     """
-    return tuple([convert(item) for item in parse(values, bare=bare, most=most, longest=longest)])
+    items = parse(values, bare=rule.bare, most=most, longest=longest)
+    if len(items) > 1 and not rule.param.many:
+        raise _SeveralValues
+    return tuple(map(rule.convert, items))
 
 
 _RULES: Final = {row.id: tuple(map(_Rule.of, row.params)) for row in QUERIES.values()}
@@ -290,13 +300,10 @@ class _Reader:
         param, limits = rule.param, self.limits
         try:
             read = _items if sum(map(len, values)) <= _KEPT_CHARS else _items.__wrapped__
-            items = read(tuple(values), rule.bare, rule.convert, limits.values, limits.value_chars)
-            if len(items) > 1 and not param.many:
-                self._find("XDSStoredQueryParamNumber", param.name, "takes a single value")
-            elif rule.known is not None:
-                return self._known(param, items, rule.known)
-            else:
-                return items
+            items = read(tuple(values), rule, limits.values, limits.value_chars)
+            return items if rule.known is None else self._known(param, items, rule.known)
+        except _SeveralValues:
+            self._find("XDSStoredQueryParamNumber", param.name, "takes a single value")
         except BadValue as bad:
             self._find("XDSRegistryError", param.name, str(bad), bad.seen, bad.allowed, _SYNTAX)
         return ()

@@ -6,6 +6,7 @@ Answers are put together from the stored fragments; no object is parsed or built
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
 from sqlalchemy import Connection
@@ -25,9 +26,13 @@ from msim_xds.settings import Settings
 from msim_xds.wire.answers import adhoc_query_response
 from msim_xds.wire.exchange import Answer, Request
 
-_OPENINGS: Final = {
-    (kind.value, number): opening(kind, status) for kind in ObjectKind for status, number in STATUS.items()
-}
+_STATUS: Final = {number: status for status, number in STATUS.items()}
+
+
+@lru_cache(maxsize=1024)
+def _opening(kind: int, status: int, home: str | None) -> bytes:
+    """How an object of an answer begins: element, status and homeCommunityId."""
+    return opening(ObjectKind(kind), _STATUS[status]) + home_attribute(home)
 
 
 class StoredQueries:
@@ -52,7 +57,7 @@ class StoredQueries:
         self._settings = settings
         self._terms = Terms(Dialect(database.is_sqlite, settings.search.fold_authors), expand)
         self._shelf = Shelf(codec, self._terms.dialect, settings.search.cache_bytes)
-        self._home = home_attribute(settings.registry.home_community_id or None)
+        self._home = settings.registry.home_community_id or None
 
     def answer(self, request: Request) -> Answer:
         """Carry out one AdhocQueryRequest.
@@ -80,18 +85,23 @@ class StoredQueries:
             raise Refused([_unknown_patient(query, cx)])
         return Found(())
 
-    def _leaves(self, connection: Connection, found: Found) -> Iterator[bytes]:
+    def _leaves(self, connection: Connection, found: Found) -> list[bytes]:
+        pieces: list[bytes] = []
         for table, rows in ((registry_object, found.objects), (association, found.associations)):
+            if not rows:
+                continue
             fragments = self._shelf.fragments(connection, table, [row[ID] for row in rows])
             for (_, _, home, kind, status, last_update_time), fragment in zip(rows, fragments, strict=True):
-                if fragment is not None:  # removed since it was found
-                    yield _OPENINGS[kind, status]
-                    yield self._home if home is None else home_attribute(home)
-                    yield fragment if last_update_time is None else fill(fragment, last_update_time)
+                if fragment is None:  # removed since it was found
+                    continue
+                if last_update_time is not None:
+                    fragment = fill(fragment, last_update_time)
+                pieces += (_opening(kind, status, home or self._home), fragment)
+        return pieces
 
     def _references(self, found: Found) -> Iterator[bytes]:
         for _, _, home, entry_uuid in (*found.objects, *found.associations):
-            attribute = self._home if home is None else home_attribute(home)
+            attribute = home_attribute(home or self._home)
             yield b'<rim:ObjectRef id="%b"%b/>' % (entry_uuid.encode(), attribute)
 
 

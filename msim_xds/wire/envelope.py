@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,12 +25,9 @@ _SPACE: Final = " \t\r\n"
 _ONCE: Final = {
     f"{{{WSA}}}{name}": name for name in ("Action", "MessageID", "To", "ReplyTo", "From", "FaultTo")
 }
-_UNDERSTOOD: Final = frozenset({*_ONCE, f"{{{WSA}}}RelatesTo"})
+_RELATES_TO: Final = f"{{{WSA}}}RelatesTo"
 _NAMED_MISSES: Final = 20  # of the header blocks not understood, so many are named
-_MESSAGE_ID: Final = f"{{{WSA}}}MessageID"
 _ADDRESS: Final = f"{{{WSA}}}Address"
-
-_Block = tuple[str, _Element]  # a header block and its Clark name
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +50,57 @@ def read(root: _Element, understood: Collection[str] = frozenset()) -> Envelope:
         SoapFault: VersionMismatch, MustUnderstand or Sender, with the request's MessageID if it has one.
     """
     header, body = _split(root)
-    ours = () if header is None else (block for block in header if block.get(_ROLE) in _OUR_ROLES)
-    blocks = [(str(block.tag), block) for block in ours]
+    blocks = _Blocks()
+    if header is not None:
+        blocks.sort(header, understood)
     try:
-        _check_understood(blocks, understood)
-        addressing = _addressing(blocks)
+        blocks.check()
+        addressing = _addressing(blocks.addressing)
         if len(body) != 1:
             raise sender_fault(f"soap:Body must hold one element; it holds {len(body)}")
     except SoapFault as fault:
-        fault.relates_to = next((_text(block) or None for tag, block in blocks if tag == _MESSAGE_ID), None)
+        message_id = blocks.addressing.get("MessageID")
+        fault.relates_to = None if message_id is None else _text(message_id) or None
         raise
     return Envelope(addressing, header, body[0])
+
+
+class _Blocks:
+    """The header blocks meant for us: those of WS-Addressing, and what is wrong with the rest."""
+
+    __slots__ = ("addressing", "missed", "repeated")
+
+    def __init__(self) -> None:
+        self.addressing: dict[str, _Element] = {}
+        self.missed: list[str] = []
+        self.repeated: str | None = None
+
+    def sort(self, header: _Element, understood: Collection[str]) -> None:
+        for block in header:
+            if block.get(_ROLE) not in _OUR_ROLES:
+                continue
+            tag = str(block.tag)
+            name = _ONCE.get(tag)
+            if name is None:
+                must = block.get(_MUST_UNDERSTAND, "").strip(_SPACE) in ("1", "true")
+                if must and tag != _RELATES_TO and tag not in understood:
+                    self.missed.append(tag)
+            elif name in self.addressing:
+                self.repeated = name
+            else:
+                self.addressing[name] = block
+
+    def check(self) -> None:
+        """Raises SoapFault for a block that is not understood, then for one that is repeated."""
+        if self.missed:
+            raise SoapFault(
+                FaultCode.MUST_UNDERSTAND,
+                f"header block {shorten(self.missed[0])} has mustUnderstand and is not understood here",
+                not_understood=self.missed[:_NAMED_MISSES],
+            )
+        if self.repeated:
+            reason = f"wsa:{self.repeated} occurs more than once; allowed: once"
+            raise _invalid(self.repeated, "InvalidCardinality", reason)
 
 
 def answer_envelope_parts(action: str, relates_to: str | None, message_id: str) -> tuple[bytes, bytes]:
@@ -100,40 +137,18 @@ def _split(root: _Element) -> tuple[_Element | None, _Element]:
         raise SoapFault(
             FaultCode.VERSION_MISMATCH, f"the message is {seen}; allowed: an Envelope of SOAP 1.2 ({SOAP})"
         )
-    match [child.tag for child in root]:
+    children = list(root)
+    match [child.tag for child in children]:
         case [header, body] if header == _HEADER and body == _BODY:
-            return root[0], root[1]
+            return children[0], children[1]
         case [body] if body == _BODY:
-            return None, root[0]
+            return None, children[0]
     raise sender_fault(
         "soap:Envelope must hold one soap:Body, after at most one soap:Header, and nothing else"
     )
 
 
-def _check_understood(blocks: Sequence[_Block], understood: Collection[str]) -> None:
-    missed = [
-        tag
-        for tag, block in blocks
-        if tag not in _UNDERSTOOD
-        and tag not in understood
-        and block.get(_MUST_UNDERSTAND, "").strip(_SPACE) in ("1", "true")
-    ]
-    if missed:
-        raise SoapFault(
-            FaultCode.MUST_UNDERSTAND,
-            f"header block {shorten(missed[0])} has mustUnderstand and is not understood here",
-            not_understood=missed[:_NAMED_MISSES],
-        )
-
-
-def _addressing(blocks: Sequence[_Block]) -> Addressing:
-    found: dict[str, _Element] = {}
-    for tag, block in blocks:
-        name = _ONCE.get(tag)
-        if name in found:
-            raise _invalid(name, "InvalidCardinality", f"wsa:{name} occurs more than once; allowed: once")
-        if name:
-            found[name] = block
+def _addressing(found: Mapping[str, _Element]) -> Addressing:
     if "Action" not in found:
         raise _addressing_fault(
             "Action", ["MessageAddressingHeaderRequired"], f"the header wsa:Action is missing ({WSA})"
@@ -151,11 +166,11 @@ def _addressing(blocks: Sequence[_Block]) -> Addressing:
     )
 
 
-def _reply_address(found: dict[str, _Element], name: str) -> str | None:
+def _reply_address(found: Mapping[str, _Element], name: str) -> str | None:
     """The address of ReplyTo or FaultTo; answers go back on the connection that brought the request."""
     if name not in found:
         return None
-    addresses = found[name].findall(_ADDRESS)
+    addresses = [child for child in found[name] if child.tag == _ADDRESS]
     if len(addresses) != 1:
         raise _invalid(name, "MissingAddressInEPR", f"wsa:{name} must hold one wsa:Address")
     address = _text(addresses[0])

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import multipart
@@ -64,7 +65,7 @@ def read(content_type: str, chunks: Iterable[bytes], stager: Stager, limits: Lim
         MalformedXml: a large SOAP part is not well-formed, or the charset is not UTF-8 or UTF-16.
         OSError: the store cannot take a document.
     """
-    media_type, options = multipart.parse_options_header(content_type)
+    media_type, options = _content_type(content_type)
     staging = Staging(stager, limits)
     chunks = _bounded(chunks, limits.request_bytes)
     try:
@@ -85,6 +86,13 @@ def read(content_type: str, chunks: Iterable[bytes], stager: Stager, limits: Lim
         raise
 
 
+@lru_cache(maxsize=256)
+def _content_type(header: str) -> tuple[str, Mapping[str, str]]:
+    """Media type and parameters; a client sends the same again and again, unless it makes up boundaries."""
+    media_type, options = multipart.parse_options_header(header)
+    return media_type, options
+
+
 def _bounded(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
@@ -103,7 +111,7 @@ class _RelatedParser(multipart.PushMultipartParser):  # type: ignore[misc]  # th
 
 
 def _read_related(
-    options: dict[str, str], chunks: Iterable[bytes], staging: Staging, limits: LimitSettings
+    options: Mapping[str, str], chunks: Iterable[bytes], staging: Staging, limits: LimitSettings
 ) -> bytes:
     if not options.get("boundary"):
         raise BadPackage("Content-Type multipart/related without a boundary")
