@@ -50,8 +50,8 @@ from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, CODE_ATTRIBUTE
 
 Condition = ColumnElement[bool]
 
-#: Places in a row. Behind them a row of an ObjectRef has home and entryUUID; a row of a LeafClass has home,
-#: kind, status and lastUpdateTime.
+#: Places in a row. Behind them a row of an ObjectRef has home and entryUUID; a row of a LeafClass has status
+#: and lastUpdateTime, which is all that can change in an object's text.
 ID, PATIENT = range(2)
 
 
@@ -158,9 +158,9 @@ def object_statement(dialect: Dialect, shape: Shape) -> str:
         ]
     if shape.scope is not Scope.CRITERIA:
         conditions.append(_object_scope(shape))
-    tail = (_OBJECT.kind, _OBJECT.status, _OBJECT.last_update_time)
-    columns = tail if shape.leaf else (_OBJECT.entry_uuid,)
-    return dialect.text(select(_OBJECT.id, _OBJECT.patient_id, _OBJECT.home, *columns).where(*conditions))
+    whole, reference = (_OBJECT.status, _OBJECT.last_update_time), (_OBJECT.home, _OBJECT.entry_uuid)
+    columns = whole if shape.leaf else reference
+    return dialect.text(select(_OBJECT.id, _OBJECT.patient_id, *columns).where(*conditions))
 
 
 @lru_cache(maxsize=64)
@@ -169,16 +169,16 @@ def association_statement(dialect: Dialect, shape: Shape) -> str:
     conditions = _association_scope(shape)
     if not shape.superseded:
         conditions.append(_literal(_LINK.status, (APPROVED,)))
-    kind: ColumnElement[int] = literal_column(str(int(ObjectKind.ASSOCIATION)))
-    tail = (kind, _LINK.status, null())
-    columns = tail if shape.leaf else (_LINK.entry_uuid,)
-    return dialect.text(select(_LINK.id, _LINK.patient_id, _LINK.home, *columns).where(*conditions))
+    columns = (_LINK.status, null()) if shape.leaf else (_LINK.home, _LINK.entry_uuid)
+    return dialect.text(select(_LINK.id, _LINK.patient_id, *columns).where(*conditions))
 
 
 @lru_cache(maxsize=4)
 def fragment_statement(dialect: Dialect, table: Table) -> str:
-    """SQL for the fragments of objects or associations by key; binds ``given`` and ``limit``."""
-    columns = (table.c.id, table.c.dictionary_id, table.c.fragment)
+    """SQL for key, kind, home, dictionary and fragment of objects or associations, by ``given`` keys."""
+    link: ColumnElement[int] = literal_column(str(int(ObjectKind.ASSOCIATION)))
+    kind = link if table is association else table.c.kind
+    columns = (table.c.id, kind, table.c.home, table.c.dictionary_id, table.c.fragment)
     return dialect.text(select(*columns).where(among(table.c.id, bindparam("given"))))
 
 

@@ -6,33 +6,22 @@ Answers are put together from the stored fragments; no object is parsed or built
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
-from typing import Final
 
 from sqlalchemy import Connection
 
 from msim_xds.database.engine import Database
 from msim_xds.database.schema import association, registry_object
 from msim_xds.findings import Finding, Refused
-from msim_xds.ihe.names import ObjectKind, ResponseStatus
-from msim_xds.metadata.fragments import fill, home_attribute, opening
+from msim_xds.ihe.names import ResponseStatus
+from msim_xds.metadata.fragments import home_attribute
 from msim_xds.registry.collect import SINGLE, Collector, Found, Terms, several_patients
-from msim_xds.registry.columns import STATUS
-from msim_xds.registry.compile import ID, Dialect
+from msim_xds.registry.compile import Dialect
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.query_reader import Query, read
 from msim_xds.registry.shelf import Shelf
 from msim_xds.settings import Settings
 from msim_xds.wire.answers import adhoc_query_response
 from msim_xds.wire.exchange import Answer, Request
-
-_STATUS: Final = {number: status for status, number in STATUS.items()}
-
-
-@lru_cache(maxsize=1024)
-def _opening(kind: int, status: int, home: str | None) -> bytes:
-    """How an object of an answer begins: element, status and homeCommunityId."""
-    return opening(ObjectKind(kind), _STATUS[status]) + home_attribute(home)
 
 
 class StoredQueries:
@@ -56,8 +45,8 @@ class StoredQueries:
         self._database = database
         self._settings = settings
         self._terms = Terms(Dialect(database.is_sqlite, settings.search.fold_authors), expand)
-        self._shelf = Shelf(codec, self._terms.dialect, settings.search.cache_bytes)
         self._home = settings.registry.home_community_id or None
+        self._shelf = Shelf(codec, self._terms.dialect, self._home, settings.search.cache_bytes)
 
     def answer(self, request: Request) -> Answer:
         """Carry out one AdhocQueryRequest.
@@ -86,18 +75,8 @@ class StoredQueries:
         return Found(())
 
     def _leaves(self, connection: Connection, found: Found) -> list[bytes]:
-        pieces: list[bytes] = []
-        for table, rows in ((registry_object, found.objects), (association, found.associations)):
-            if not rows:
-                continue
-            fragments = self._shelf.fragments(connection, table, [row[ID] for row in rows])
-            for (_, _, home, kind, status, last_update_time), fragment in zip(rows, fragments, strict=True):
-                if fragment is None:  # removed since it was found
-                    continue
-                if last_update_time is not None:
-                    fragment = fill(fragment, last_update_time)
-                pieces += (_opening(kind, status, home or self._home), fragment)
-        return pieces
+        objects = self._shelf.texts(connection, registry_object, found.objects)
+        return objects + self._shelf.texts(connection, association, found.associations)
 
     def _references(self, found: Found) -> Iterator[bytes]:
         for _, _, home, entry_uuid in (*found.objects, *found.associations):

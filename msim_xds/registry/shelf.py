@@ -1,66 +1,85 @@
-"""Unpacked fragments at hand: who opens a history asks for the same entries again within minutes."""
+"""Objects as answers carry them, at hand: who opens a history asks for the same again within minutes."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
 
 from sqlalchemy import Connection, Table
 
 from msim_xds.database.among import given
 from msim_xds.database.driver import fetch
-from msim_xds.registry.compile import Dialect, fragment_statement
+from msim_xds.ihe.names import ObjectKind
+from msim_xds.metadata.fragments import fill, home_attribute, opening
+from msim_xds.registry.columns import STATUS
+from msim_xds.registry.compile import ID, Dialect, fragment_statement
 from msim_xds.registry.fragment_codec import FragmentCodec
 
+_STATUS: Final = {number: status for status, number in STATUS.items()}
 _SHARE: Final = 4  # an answer that needs more than this part of the shelf is not put on it
+
+Row = tuple[Any, ...]
 
 
 class Shelf:
-    """Takes fragments from the database and keeps the newest of them, in each worker.
+    """Makes objects' texts from the stored fragments, and keeps the newest of them in each worker.
 
-    A fragment never changes, and no id is given twice: what is on the shelf is never out of date.
+    A text belongs to its row: id, patient, status and lastUpdateTime. Fragments never change and no id is
+    given twice, so what is on the shelf is never out of date.
 
     Args:
         codec: unpacks fragments.
         dialect: how statements are written.
+        home: homeCommunityId of objects that were submitted without.
         capacity: most octets kept; 0 keeps none.
     """
 
-    def __init__(self, codec: FragmentCodec, dialect: Dialect, capacity: int) -> None:
+    def __init__(self, codec: FragmentCodec, dialect: Dialect, home: str | None, capacity: int) -> None:
         self._codec = codec
         self._dialect = dialect
+        self._home = home
         self._capacity = capacity
-        self._kept: dict[int, bytes] = {}
+        self._kept: dict[Row, bytes] = {}
         self._size = 0
         self._changing = threading.Lock()
 
-    def fragments(self, connection: Connection, table: Table, ids: Sequence[int]) -> list[bytes | None]:
-        """The fragments of these objects, in this order; None for one that is gone."""
-        found = list(map(self._kept.get, ids))
+    def texts(self, connection: Connection, table: Table, rows: Sequence[Row]) -> list[bytes]:
+        """The objects of LeafClass rows, in this order, without those that are gone."""
+        found = list(map(self._kept.get, rows))
         if None in found:
-            missing = [key for key, fragment in zip(ids, found, strict=True) if fragment is None]
-            fresh = self._fetch(connection, table, missing)
-            found = [
-                fresh.get(key) if fragment is None else fragment
-                for key, fragment in zip(ids, found, strict=True)
-            ]
-        return found
+            missing = {row[ID]: row for row, text in zip(rows, found, strict=True) if text is None}
+            fresh = dict(self._make(connection, table, missing))
+            self._keep(fresh)
+            found = [fresh.get(row) if text is None else text for row, text in zip(rows, found, strict=True)]
+        return [text for text in found if text is not None]
 
-    def _fetch(self, connection: Connection, table: Table, ids: Sequence[int]) -> dict[int, bytes]:
+    def _make(
+        self, connection: Connection, table: Table, rows: dict[int, Row]
+    ) -> Iterator[tuple[Row, bytes]]:
         statement = fragment_statement(self._dialect, table)
-        rows = fetch(connection, statement, {"given": given(connection, ids), "limit": len(ids)})
-        unpackers = {dictionary: self._codec.unpacker(dictionary) for dictionary in {row[1] for row in rows}}
-        fresh = {key: unpackers[dictionary](packed) for key, dictionary, packed in rows}
-        self._keep(fresh)
-        return fresh
+        parameters = {"given": given(connection, list(rows)), "limit": len(rows)}
+        for key, kind, home, dictionary, packed in fetch(connection, statement, parameters):
+            row = rows[key]
+            _, _, status, last_update_time = row
+            fragment = self._codec.unpacker(dictionary)(packed)
+            if last_update_time is not None:
+                fragment = fill(fragment, last_update_time)
+            yield row, _opening(kind, status, home or self._home) + fragment
 
-    def _keep(self, fresh: dict[int, bytes]) -> None:
+    def _keep(self, fresh: dict[Row, bytes]) -> None:
         size = sum(map(len, fresh.values()))
         if size * _SHARE > self._capacity:
             return
         with self._changing:
-            self._size += size - sum(len(self._kept.pop(key, b"")) for key in fresh)
+            self._size += size - sum(len(self._kept.pop(row, b"")) for row in fresh)
             self._kept.update(fresh)
             while self._size > self._capacity:
                 self._size -= len(self._kept.pop(next(iter(self._kept))))
+
+
+@lru_cache(maxsize=1024)
+def _opening(kind: int, status: int, home: str | None) -> bytes:
+    """How an object begins: element, status and homeCommunityId."""
+    return opening(ObjectKind(kind), _STATUS[status]) + home_attribute(home)
