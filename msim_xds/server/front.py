@@ -95,7 +95,9 @@ class Front:
         self._endpoints = endpoints
         self._stagers: dict[Endpoint, Stager] = {Endpoint.REPOSITORY: stager}
         self._inline = settings.validation.tolerances().inline_documents
-        self._working = threading.BoundedSemaphore(settings.server.threads)
+        self._turns: SimpleQueue[None] = SimpleQueue()  # a semaphore, without the cost of Python's
+        for _ in range(settings.server.threads):
+            self._turns.put(None)
         self._descriptions = Descriptions(url)
         self._ready = ready
         home = _html(pages.home(url))

@@ -62,6 +62,8 @@ class _Context(MethodContext):  # type: ignore[misc]
 
 
 class _Soap(Soap12):  # type: ignore[misc]
+    """Dispatch and faults. Answers never pass through it: they are octets already."""
+
     def get_context(self, parent: object, transport: object) -> None:
         """No protocol context: nobody here needs one, and it is a reference cycle."""
 
@@ -115,24 +117,6 @@ class _In(_Soap):
         raise fault
 
 
-class _Out(_Soap):
-    """Writes answers and faults."""
-
-    def serialize(self, ctx: _Ctx, message: object) -> None:
-        if ctx.out_error is not None:
-            ctx.out_string = [fault_envelope(_carried(ctx.out_error))]
-            return
-        request: Request = ctx.udc
-        answer: Answer = ctx.out_object[0]
-        head, tail = envelope.answer_envelope_parts(
-            request.transaction.answer_action, request.addressing.message_id, f"urn:uuid:{uuid.uuid4()}"
-        )
-        ctx.out_string = [head, *answer.payload, tail]
-
-    def create_out_string(self, ctx: _Ctx, out_string_encoding: str | None = None) -> None:
-        """Done by ``serialize``."""
-
-
 class SoapEndpoint(ServerBase):  # type: ignore[misc]
     """One endpoint: a Spyne application with a method for each row of the transaction table."""
 
@@ -146,7 +130,7 @@ class SoapEndpoint(ServerBase):  # type: ignore[misc]
                 tns=XDS,
                 name=endpoint.name.title(),
                 in_protocol=_In(rows),
-                out_protocol=_Out(),
+                out_protocol=_Soap(),
             )
         )
 
@@ -163,8 +147,9 @@ class SoapEndpoint(ServerBase):  # type: ignore[misc]
             if context.in_error is None:
                 self.get_in_object(context)
                 self.get_out_object(context)
-            self.get_out_string(context)
-            return _reply(context)
+            if context.out_error is not None:
+                return _refusal(context.out_error)
+            return _reply(context.udc, context.out_object[0])
         finally:
             # A context is a reference cycle; emptied, it lets go of the message and the answer at once.
             context.__dict__.clear()
@@ -186,21 +171,21 @@ def _method(row: Transaction) -> str:
     return f"{{{XDS}}}{row.name}"
 
 
-def _reply(context: _Ctx) -> Reply:
-    if context.out_error is not None:
-        fault = _carried(context.out_error)
-        return Reply(context.out_string, fault.action, fault.http_status)
-    row: Transaction = context.udc.transaction
-    answer: Answer = context.out_object[0]
-    return Reply(context.out_string, row.answer_action, 200, row, answer.documents)
+def _reply(request: Request, answer: Answer) -> Reply:
+    row = request.transaction
+    head, tail = envelope.answer_envelope_parts(
+        row.answer_action, request.addressing.message_id, f"urn:uuid:{uuid.uuid4()}"
+    )
+    return Reply([head, *answer.payload, tail], row.answer_action, 200, row, answer.documents)
+
+
+def _refusal(error: Fault) -> Reply:
+    fault = error.detail
+    if not isinstance(fault, SoapFault):
+        raise RuntimeError(f"Spyne failed: {error.faultcode}")
+    return Reply([fault_envelope(fault)], fault.action, fault.http_status)
 
 
 def _carry(fault: SoapFault) -> Fault:
     """Our fault as an exception that Spyne takes for its own; without frames, which hold the message."""
     return Fault(detail=fault.with_traceback(None))
-
-
-def _carried(error: Fault) -> SoapFault:
-    if isinstance(error.detail, SoapFault):
-        return error.detail
-    raise RuntimeError(f"Spyne failed: {error.faultcode}")
