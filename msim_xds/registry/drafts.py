@@ -15,7 +15,7 @@ from msim_xds.metadata.model import Association, Folder, MetadataObject, Registr
 from msim_xds.metadata.resolve import resolve
 from msim_xds.metadata.rules import Rules, without_extra_metadata
 from msim_xds.metadata.rules import findings as judge
-from msim_xds.metadata.values import is_uuid, looks_like_uuid
+from msim_xds.metadata.values import is_urn, looks_like_uuid
 from msim_xds.registry.columns import Columns, columns_of
 from msim_xds.registry.fragment_codec import FragmentCodec
 
@@ -127,7 +127,7 @@ class Drafter:
 def _as_kept(thing: MetadataObject, now: str, *, keep_lid: bool) -> MetadataObject:
     """With what the registry sets on a first submission (ITI TF-3 4.2.3.2.31, 4.2.3.2.32, 4.2.3.4.6)."""
     lid = thing.logical_id
-    kept = lid if keep_lid and lid is not None and is_uuid(lid) else thing.entry_uuid
+    kept = lid if keep_lid and lid is not None and is_urn(lid) else thing.entry_uuid
     if isinstance(thing, Folder):
         return replace(thing, logical_id=kept, version="1", last_update_time=now)
     return replace(thing, logical_id=kept, version="1")

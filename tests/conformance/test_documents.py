@@ -189,6 +189,18 @@ def test_retrieving(server: Node) -> None:
     assert server.retrieve(first, repository="1.2.3").short == (FAILURE, "XDSUnknownRepositoryId")
 
 
+def test_outdated_documents_are_delivered(server: Node) -> None:
+    entry, unique_id = new_uuid(), new_oid()
+    first = submission(bare(entry, unique_id=unique_id), original(entry))
+    assert server.provide(first, {entry: b"old"}).short == (SUCCESS,)
+    second = submission(bare(), original(), association("Document01", entry, RPLC))
+    assert server.provide(second, {"Document01": b"new"}).short == (SUCCESS,)
+    assert server.statuses(entry) == ["Deprecated"]
+    twice = server.retrieve(unique_id, unique_id)
+    assert twice.short == (SUCCESS,)
+    assert [data for _, data in twice.response.parts()[1:]] == [b"old"] * 2
+
+
 def test_replacement_with_all_that_hangs_on_it(server: Node) -> None:
     """RPLC deprecates appendices and transforms, of all generations; folders take the new document in."""
     first, appended, transformed, deep, second = (new_uuid() for _ in range(5))
