@@ -37,7 +37,7 @@ from msim_xds.federation.answers import (
 )
 from msim_xds.federation.transport import Channel, Options, file_document
 from msim_xds.ihe.names import SOAP, WSA, WSA_ANONYMOUS, XDS, Status
-from msim_xds.ihe.queries import QUERIES, Match
+from msim_xds.ihe.queries import QUERIES, TIMES
 from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43, Endpoint, Transaction
 from msim_xds.metadata import fragments
 from msim_xds.metadata.model import Submission
@@ -122,7 +122,9 @@ class DocumentSource:
 
     def register(self, submit_objects: _Element) -> RegistryAnswer:
         """Register Document Set-b (ITI TF-2 3.42): a ready lcm:SubmitObjectsRequest. Raises as above."""
-        return self._registered(ITI_42, {"RegistryObjectList": {"_value_1": []}}, copy.deepcopy(submit_objects), ())
+        return self._registered(
+            ITI_42, {"RegistryObjectList": {"_value_1": []}}, copy.deepcopy(submit_objects), ()
+        )
 
     def _registered(
         self,
@@ -256,8 +258,7 @@ class DocumentConsumer:
 def _times(query_id: str) -> frozenset[str]:
     """Names of the query's time parameters, whose values go without quotes (ITI TF-2 3.18.4.1.2.3.5)."""
     row = QUERIES.get(query_id)
-    bare = (Match.TIME_FROM, Match.TIME_TO)
-    return frozenset(param.name for param in row.params if param.match in bare) if row else frozenset()
+    return frozenset(param.name for param in row.params if param.match in TIMES) if row else frozenset()
 
 
 def _literals(value: QueryValue, *, bare: bool) -> list[str]:

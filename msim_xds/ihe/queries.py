@@ -16,13 +16,19 @@ class Match(Enum):
     CODE = auto()  # 'code^^scheme', code and scheme equal
     LIKE = auto()  # SQL LIKE over the stored XCN, any author
     TIME_FROM = auto()  # lower bound of a DTM range
-    TIME_TO = auto()  # upper bound of a DTM range
+    TIME_TO = auto()  # upper bound of a DTM range, exclusive at equal precision
+    TIME_UNTIL = (
+        auto()
+    )  # the same for a time that the registry sets, inclusive: 'until now' holds this second
     STATUS = auto()  # availabilityStatus URNs
     OBJECT_TYPE = auto()  # stable / on-demand; absent means stable only
     REFERENCE = auto()  # SQL LIKE over the whole CXi
     AVAILABILITY = auto()  # documentAvailability URNs; absent attribute means Online
     ASSOCIATION_TYPE = auto()  # association type URNs
     LEVEL = auto()  # $MetadataLevel
+
+
+TIMES: Final = frozenset({Match.TIME_FROM, Match.TIME_TO, Match.TIME_UNTIL})
 
 
 class Result(Enum):
@@ -98,10 +104,12 @@ def _status(name: str, kinds: tuple[ObjectKind, ...]) -> Param:
     return Param(name, "status", Match.STATUS, required=True, many=True, kinds=kinds)
 
 
-def _range(stem: str, attribute: str, kinds: tuple[ObjectKind, ...]) -> tuple[Param, Param]:
+def _range(
+    stem: str, attribute: str, kinds: tuple[ObjectKind, ...], to: Match = Match.TIME_TO
+) -> tuple[Param, Param]:
     return (
         Param(f"{stem}From", attribute, Match.TIME_FROM, kinds=kinds),
-        Param(f"{stem}To", attribute, Match.TIME_TO, kinds=kinds),
+        Param(f"{stem}To", attribute, to, kinds=kinds),
     )
 
 
@@ -175,7 +183,7 @@ _ROWS: Final = (
         (
             _patient("$XDSFolderPatientId", FOLDERS),
             _status("$XDSFolderStatus", FOLDERS),
-            *_range("$XDSFolderLastUpdateTime", "last_update_time", FOLDERS),
+            *_range("$XDSFolderLastUpdateTime", "last_update_time", FOLDERS, Match.TIME_UNTIL),
             Param("$XDSFolderCodeList", "codes", Match.CODE, many=True, repeat=True, kinds=FOLDERS),
             _LEVEL,
         ),

@@ -12,7 +12,7 @@ from msim_xds.database.among import given as as_list
 from msim_xds.database.driver import fetch
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ObjectKind
-from msim_xds.ihe.queries import ENTRIES, FOLDERS, SETS, Match, Result
+from msim_xds.ihe.queries import ENTRIES, FOLDERS, SETS, TIMES, Match, Result
 from msim_xds.registry.columns import ASSOCIATION_TYPE, STATUS, fold
 from msim_xds.registry.compile import (
     ID,
@@ -192,7 +192,7 @@ class Collector:
             if param.attribute == "patient_id":
                 parameters[group] = self._patient
                 continue
-            if param.match in (Match.TIME_FROM, Match.TIME_TO):
+            if param.match in TIMES:
                 parameters[f"{group}_low"], parameters[f"{group}_high"] = values[0]
                 continue
             if param.match is Match.CODE and terms.expand is not None:

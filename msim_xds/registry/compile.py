@@ -45,7 +45,7 @@ from msim_xds.database.schema import (
     registry_object,
 )
 from msim_xds.ihe.names import AssociationType, ObjectKind
-from msim_xds.ihe.queries import QUERIES, Match, Param
+from msim_xds.ihe.queries import QUERIES, TIMES, Match, Param
 from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, CODE_ATTRIBUTE
 
 Condition = ColumnElement[bool]
@@ -232,7 +232,7 @@ def _condition(dialect: Dialect, param: Param, name: str, kinds: tuple[int, ...]
     """One AND group of one parameter."""
     attribute = param.attribute
     match param.match:
-        case Match.TIME_FROM | Match.TIME_TO:
+        case match if match in TIMES:
             return _time(param, name, kinds)
         case Match.LIKE:
             person = object_author.c.person_folded if dialect.folded else object_author.c.person
@@ -254,15 +254,15 @@ def _time(param: Param, name: str, kinds: tuple[int, ...]) -> Condition:
     """One end of a time range, From inclusive and To exclusive (ITI TF-2 3.18.4.1.2.3.4).
 
     Stored and asked times are periods, as long as their precision. The stored one must not end before From
-    begins, nor begin after To ends, nor be To itself. An object without the time is not excluded.
+    begins, nor begin after To ends, nor be To itself unless the registry has set it. An object without the time is not excluded.
     """
     stem = _TIMES[param.attribute]
     low, high = _OBJECT[f"{stem}_low"], _OBJECT[f"{stem}_high"]
     to_low = bindparam(f"{name}_low", type_=BigInteger)
     to_high = bindparam(f"{name}_high", type_=BigInteger)
-    within = high >= to_low
+    within = high >= to_low if param.match is Match.TIME_FROM else low <= to_high
     if param.match is Match.TIME_TO:
-        within = and_(low <= to_high, not_(and_(low == to_low, high == to_high)))
+        within = and_(within, not_(and_(low == to_low, high == to_high)))
     always_known = stem == "time" and ObjectKind.ON_DEMAND_DOCUMENT_ENTRY not in kinds
     return within if always_known else or_(low.is_(None), within)
 

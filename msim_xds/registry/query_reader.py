@@ -18,7 +18,7 @@ from msim_xds.ihe.names import (
     ObjectKind,
     Status,
 )
-from msim_xds.ihe.queries import ENTRIES, QUERIES, Match, Param, StoredQuery
+from msim_xds.ihe.queries import ENTRIES, QUERIES, TIMES, Match, Param, StoredQuery
 from msim_xds.metadata.datatypes import Period, is_dtm, period
 from msim_xds.registry.columns import code_text
 from msim_xds.registry.value_syntax import BadValue, parse
@@ -41,7 +41,7 @@ MOST_GROUPS: Final = 32
 #: Text of a Slot that is worth remembering.
 _KEPT_CHARS: Final = 1024
 
-_BARE: Final = frozenset({Match.TIME_FROM, Match.TIME_TO, Match.LEVEL})
+_BARE: Final = TIMES | {Match.LEVEL}
 
 #: Parameters with a closed set of values. A value outside is ignored, as newer senders may know more
 #: (ITI TF-2 3.18.4.1.2.3.7); nothing but such values is a fault.
@@ -210,8 +210,7 @@ _CONVERT: Final[Mapping[Match, Callable[[str], object]]] = {
     Match.LIKE: _text,
     Match.REFERENCE: _text,
     Match.CODE: _code,
-    Match.TIME_FROM: _time,
-    Match.TIME_TO: _time,
+    **dict.fromkeys(TIMES, _time),
     Match.LEVEL: _level,
 }
 

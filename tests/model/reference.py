@@ -60,7 +60,7 @@ def tests_of(thing: MetadataObject) -> Mapping[str, Callable[[str], bool]]:
         return {
             f"{FD}CodeList": coded(*thing.codes),
             f"{FD}LastUpdateTimeFrom": lambda v: not_before(v, thing.last_update_time),
-            f"{FD}LastUpdateTimeTo": lambda v: before(v, thing.last_update_time),
+            f"{FD}LastUpdateTimeTo": lambda v: v == thing.last_update_time or before(v, thing.last_update_time),
         }
     if isinstance(thing, SubmissionSet):
         return {

@@ -398,7 +398,8 @@ class TestFindSetsAndFolders:
         cases: list[tuple[list[tuple[str, str]], list[str]]] = [
             ([], [world.folder]),
             ([(f"{FD}LastUpdateTimeFrom", moment)], [world.folder]),
-            ([(f"{FD}LastUpdateTimeTo", moment)], []),
+            ([(f"{FD}LastUpdateTimeTo", moment)], [world.folder]),
+            ([(f"{FD}LastUpdateTimeTo", str(int(moment) - 1))], []),
             ([(f"{FD}CodeList", many(code, "x^^1"))], [world.folder]),
             ([(f"{FD}CodeList", many(code)), (f"{FD}CodeList", many("b^^1"))], [world.folder]),
             ([(f"{FD}CodeList", many(code)), (f"{FD}CodeList", many("x^^1"))], []),
