@@ -17,9 +17,7 @@ class Match(Enum):
     LIKE = auto()  # SQL LIKE over the stored XCN, any author
     TIME_FROM = auto()  # lower bound of a DTM range
     TIME_TO = auto()  # upper bound of a DTM range, exclusive at equal precision
-    TIME_UNTIL = (
-        auto()
-    )  # the same for a time that the registry sets, inclusive: 'until now' holds this second
+    TIME_UNTIL = auto()  # the same, inclusive, for times of the registry's clock: 'now' holds this second
     STATUS = auto()  # availabilityStatus URNs
     OBJECT_TYPE = auto()  # stable / on-demand; absent means stable only
     REFERENCE = auto()  # SQL LIKE over the whole CXi
