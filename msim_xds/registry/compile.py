@@ -254,8 +254,8 @@ def _time(param: Param, name: str, kinds: tuple[int, ...]) -> Condition:
     """One end of a time range, From inclusive and To exclusive (ITI TF-2 3.18.4.1.2.3.4).
 
     Stored and asked times are periods, as long as their precision. The stored one must not end before From
-    begins, nor begin after To ends, nor be To itself unless the registry's clock has set it. An object without
-    the time is not excluded.
+    begins, nor begin after To ends, nor be To itself unless the registry's clock has set it. An object
+    without the time is not excluded.
     """
     stem = _TIMES[param.attribute]
     low, high = _OBJECT[f"{stem}_low"], _OBJECT[f"{stem}_high"]
