@@ -44,10 +44,10 @@ def test_whatever_goes_in_comes_out(migrated: Database) -> None:
     check()
 
 
-def test_an_entry_shrinks_to_a_tenth(codec: FragmentCodec) -> None:
+def test_an_entry_shrinks_to_an_eighth(codec: FragmentCodec) -> None:
     reading = ebrim.read(safexml.parse(single_document()), LimitSettings())
     fragment = fragments.write(reading.submission.entries[0])
-    assert len(codec.pack(fragment)[1]) < len(fragment) / 10
+    assert len(codec.pack(fragment)[1]) < len(fragment) / 8
 
 
 def test_the_dictionary_is_installed_once(database: Database) -> None:
