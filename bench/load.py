@@ -100,6 +100,7 @@ class _Sqlite:
         self._connection.executemany(f"INSERT INTO {table.name} ({_names(table)}) VALUES ({places})", rows)
 
     def finish(self, last_id: int) -> None:
+        self._connection.execute("UPDATE object_counter SET last = ?", (last_id,))
         for statement in ("COMMIT", "ANALYZE", "PRAGMA journal_mode=WAL"):
             self._connection.execute(statement)
         self._connection.close()

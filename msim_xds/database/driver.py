@@ -1,23 +1,72 @@
-"""The driver's own rows, for statements whose cost counts."""
+"""The driver's own statements and rows, for paths whose cost counts.
+
+A third of the cost of SQLAlchemy's ``execute``, which describes parameters and columns anew each time; and
+PostgreSQL sends octets as octets. Errors are those of every other statement (see ``Database``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NoReturn
 
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.sql import ClauseElement
 
+Parameters = Mapping[str, Any]
+
+_DIALECTS: Final = (SQLiteDialect_pysqlite(paramstyle="named"), PGDialect_psycopg())  # type: ignore[no-untyped-call]
 _EXECUTE: Final[Mapping[str, Callable[..., Any]]] = {
     "sqlite": lambda driver, statement, parameters: driver.execute(statement, parameters),
     "postgresql": lambda driver, statement, parameters: driver.execute(statement, parameters, binary=True),
 }
 
 
-def fetch(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Every row of a query, as the driver gives it.
+class Prepared:
+    """A statement compiled once; where it differs between the databases, give one for each by name.
 
-    A third of the cost of ``exec_driver_sql``, which describes the columns of each result anew; and
-    PostgreSQL sends octets as octets. Errors are those of every other statement (see ``Database``).
+    It may not have ``in_``, whose text depends on its values; ``among`` is for that.
+    """
+
+    __slots__ = ("_constants", "_texts")
+
+    def __init__(self, statement: ClauseElement | Mapping[str, ClauseElement]) -> None:
+        self._texts: dict[str, str] = {}
+        self._constants: dict[str, Any] = {}
+        for dialect in _DIALECTS:
+            single = statement[dialect.name] if isinstance(statement, Mapping) else statement
+            compiled = single.compile(dialect=dialect)
+            self._texts[dialect.name] = str(compiled)
+            self._constants |= {name: value for name, value in compiled.params.items() if value is not None}
+
+    def rows(self, connection: Connection, parameters: Parameters) -> list[tuple[Any, ...]]:
+        """Run it; every row that it yields, as the driver gives it."""
+        return fetch(connection, self._texts[connection.dialect.name], {**self._constants, **parameters})
+
+    def run(self, connection: Connection, rows: Sequence[Parameters]) -> None:
+        """Run it for each of ``rows``, which yields none."""
+        statement = self._texts[connection.dialect.name]
+        driver: Any = connection.connection.dbapi_connection
+        if self._constants:
+            rows = [{**self._constants, **row} for row in rows]
+        try:
+            driver.cursor().executemany(statement, rows)
+        except connection.dialect.loaded_dbapi.Error as error:
+            _raise(connection, error, statement)
+
+
+def run(connection: Connection, statement: str) -> None:
+    """Run a statement that has no parameters and yields no rows."""
+    driver: Any = connection.connection.dbapi_connection
+    try:
+        driver.execute(statement)
+    except connection.dialect.loaded_dbapi.Error as error:
+        _raise(connection, error, statement)
+
+
+def fetch(connection: Connection, statement: str, parameters: Parameters) -> list[tuple[Any, ...]]:
+    """Every row of a query, as the driver gives it.
 
     Args:
         connection: of a ``Database``.
@@ -30,7 +79,13 @@ def fetch(connection: Connection, statement: str, parameters: Mapping[str, Any])
             driver, statement, parameters
         ).fetchall()
     except connection.dialect.loaded_dbapi.Error as error:
-        # Not public, but the only way to have SQLAlchemy judge an error that it did not see happen: it
-        # wraps the error, asks the listeners, and throws a lost connection away.
-        connection._handle_dbapi_exception(error, statement, None, None, None)
+        _raise(connection, error, statement)
     return rows
+
+
+def _raise(connection: Connection, error: BaseException, statement: str) -> NoReturn:
+    """Raise what SQLAlchemy makes of an error that it did not see happen.
+
+    Not public, but the only way to have it wrap the error, ask the listeners, throw a lost connection away.
+    """
+    connection._handle_dbapi_exception(error, statement, None, None, None)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from sqlalchemy import Connection, create_engine, event, exc, inspect, make_url, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc, inspect, make_url, text
 from sqlalchemy.engine import ExceptionContext
 
 from msim_xds.database import schema
+from msim_xds.database.driver import Prepared, run
 from msim_xds.settings import DatabaseSettings
 
 #: Key of the advisory lock under which one PostgreSQL session at a time changes schema or dictionaries.
@@ -73,24 +75,18 @@ class Database:
             parsed,
             isolation_level="AUTOCOMMIT",
             skip_autocommit_rollback=True,
-            pool_reset_on_return=None,
-            pool_size=settings.pool_size,
-            max_overflow=0,
-            pool_timeout=settings.busy_timeout_s,
-            pool_use_lifo=True,
+            poolclass=NullPool,
             connect_args=_connect_args(settings, is_sqlite=self.is_sqlite),
         )
         event.listen(self._engine, "connect", self._set_up)
         event.listen(self._engine, "handle_error", _as_builtin)
+        self._leases = _Leases(self._engine, settings.pool_size, settings.busy_timeout_s)
         # SQLite's own waiting polls with growing pauses; between threads a lock hands over at once.
         self._writer = threading.Lock() if self.is_sqlite else None
 
-    def read(self) -> Connection:
-        """A connection on which each statement stands alone; leaving its context gives it back."""
-        try:
-            return self._engine.connect()
-        except exc.TimeoutError as error:
-            raise TimeoutError("no database connection is free") from error
+    def read(self) -> AbstractContextManager[Connection]:
+        """A connection on which each statement stands alone."""
+        return _Lease(self._leases)
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -148,8 +144,8 @@ class Database:
             raise SchemaMismatch(_mismatch(found))
 
     def close(self) -> None:
-        """Close the pool's connections."""
-        self._engine.dispose()
+        """Close the connections that nobody uses."""
+        self._leases.close()
 
     def _set_up(self, dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401
         """Settings of a new driver connection."""
@@ -166,30 +162,90 @@ class Database:
         cursor.close()
 
 
+class _Leases:
+    """Open connections, the last one used first.
+
+    They stay checked out of SQLAlchemy's pool: to take one from there costs more than most statements.
+    """
+
+    def __init__(self, engine: Engine, most: int, timeout_s: float) -> None:
+        self._engine = engine
+        self._timeout_s = timeout_s
+        self._idle: list[Connection] = []
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(most):
+            self._free.put(None)
+
+    def take(self) -> Connection:
+        """Raises TimeoutError when none comes free in time."""
+        try:
+            self._free.get(timeout=self._timeout_s)
+        except Empty:
+            raise TimeoutError("no database connection is free") from None
+        with suppress(IndexError):
+            return self._idle.pop()
+        try:
+            return self._engine.connect()
+        except BaseException:
+            self._free.put(None)
+            raise
+
+    def give_back(self, connection: Connection) -> None:
+        if connection.invalidated:
+            connection.close()
+        else:
+            if connection.in_transaction():  # SQLAlchemy's idea of one; the driver is in autocommit mode
+                connection.rollback()
+            self._idle.append(connection)
+        self._free.put(None)
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+
+class _Lease:
+    """A connection for the length of a with block."""
+
+    __slots__ = ("_connection", "_leases")
+
+    def __init__(self, leases: _Leases) -> None:
+        self._leases = leases
+
+    def __enter__(self) -> Connection:
+        self._connection = self._leases.take()
+        return self._connection
+
+    def __exit__(self, *exception: object) -> None:
+        self._leases.give_back(self._connection)
+
+
 def allocate(connection: Connection, count: int) -> Sequence[int]:
-    """``count`` fresh ids for patients, objects and associations, ascending.
+    """``count`` fresh ids for patients, objects and associations, ascending; none is ever given twice.
 
     The caller's write transaction must use them, or give them up by rolling back.
     """
+    rows = _ALLOCATE.rows(connection, {"count": count})
     if connection.dialect.name == "sqlite":
-        highest = connection.execute(_HIGHEST_ID).scalar_one()
-        return range(highest + 1, highest + 1 + count)
-    return connection.execute(_NEXT_IDS, {"count": count}).scalars().all()
+        last: int = rows[0][0]
+        return range(last + 1 - count, last + 1)
+    return [key for (key,) in rows]
 
 
-_HIGHEST_ID: Final = text(
-    "SELECT max(coalesce((SELECT max(id) FROM registry_object), 0),"
-    " coalesce((SELECT max(id) FROM association), 0), coalesce((SELECT max(id) FROM patient), 0))"
+_ALLOCATE: Final = Prepared(
+    {
+        "sqlite": text("UPDATE object_counter SET last = last + :count RETURNING last"),
+        "postgresql": text("SELECT nextval('object_id') FROM generate_series(1, :count)"),
+    }
 )
-_NEXT_IDS: Final = text("SELECT nextval('object_id') FROM generate_series(1, :count)")
 
 
 @contextmanager
 def _transaction(connection: Connection, begin: str) -> Iterator[None]:
-    connection.exec_driver_sql(begin)
+    run(connection, begin)
     try:
         yield
-        connection.exec_driver_sql("COMMIT")
+        run(connection, "COMMIT")
     except BaseException:
         _roll_back(connection)
         raise
@@ -197,8 +253,10 @@ def _transaction(connection: Connection, begin: str) -> Iterator[None]:
 
 def _roll_back(connection: Connection) -> None:
     """End the transaction whatever its state; a connection that cannot even do that is thrown away."""
+    if connection.invalidated:
+        return
     try:
-        connection.exec_driver_sql("ROLLBACK")
+        run(connection, "ROLLBACK")
     except (exc.SQLAlchemyError, TimeoutError, OSError):
         # SQLite has rolled back by itself after some errors, and a lost connection has nothing to roll back.
         connection.invalidate()

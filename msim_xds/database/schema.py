@@ -40,8 +40,11 @@ VERSION: Final = "0001"
 #: INTEGER to be the row id itself, which saves an index.
 _ID: Final = BigInteger().with_variant(Integer(), "sqlite")
 
-#: Where PostgreSQL takes ids from; SQLite, with its one writer, counts on from the highest.
+#: Where PostgreSQL takes ids from.
 object_id: Final = Sequence("object_id", metadata=metadata)
+
+#: Where SQLite takes them from: one row with the last id given. Not among the tables of every database.
+object_counter = Table("object_counter", MetaData(), Column("last", BigInteger, nullable=False))
 
 #: Patients by their CX string, as the registry meets them or is fed them.
 patient = Table(

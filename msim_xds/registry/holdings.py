@@ -7,16 +7,18 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     BindParameter,
+    ColumnElement,
     Connection,
-    Executable,
     Select,
     bindparam,
     literal_column,
+    or_,
     select,
     union_all,
 )
 
 from msim_xds.database.among import among, given
+from msim_xds.database.driver import Prepared
 from msim_xds.database.schema import association, registry_object, unique_identity
 from msim_xds.ihe.names import AssociationType, ObjectKind
 from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE
@@ -80,36 +82,43 @@ def holders(connection: Connection, entries: Collection[int]) -> list[Holder]:
 
 
 def _ask(
-    connection: Connection, statement: Executable, values: Collection[str] | Collection[int]
+    connection: Connection, statement: Prepared, values: Collection[str] | Collection[int]
 ) -> Sequence[Any]:
     if not values:
         return ()
-    return connection.execute(statement, {"given": given(connection, values)}).all()
+    return statement.rows(connection, {"given": given(connection, values)})
 
 
 _object, _association = registry_object.c, association.c
 _GIVEN: Final[BindParameter[Any]] = bindparam("given")
 
-_BY_UUID: Final = union_all(
-    select(_object.id, _object.patient_id, _object.kind, _object.status, _object.entry_uuid).where(
-        among(_object.entry_uuid, _GIVEN)
-    ),
-    select(
-        _association.id,
-        _association.patient_id,
-        literal_column(str(int(ObjectKind.ASSOCIATION))),
-        _association.status,
-        _association.entry_uuid,
-    ).where(among(_association.entry_uuid, _GIVEN)),
+
+def _any_of(*types: AssociationType) -> ColumnElement[bool]:
+    """Whether an association is of one of these types."""
+    return or_(*(_association.type == ASSOCIATION_TYPE[name] for name in types))
+
+
+_BY_UUID: Final = Prepared(
+    union_all(
+        select(_object.id, _object.patient_id, _object.kind, _object.status, _object.entry_uuid).where(
+            among(_object.entry_uuid, _GIVEN)
+        ),
+        select(
+            _association.id,
+            _association.patient_id,
+            literal_column(str(int(ObjectKind.ASSOCIATION))),
+            _association.status,
+            _association.entry_uuid,
+        ).where(among(_association.entry_uuid, _GIVEN)),
+    )
 )
-_BY_UNIQUE_ID: Final = select(unique_identity).where(among(unique_identity.c.unique_id, _GIVEN))
-_TRANSFORMS: Final = select(_association.source_object).where(
-    among(_association.source_object, _GIVEN),
-    _association.type.in_(
-        ASSOCIATION_TYPE[name] for name in (AssociationType.XFRM, AssociationType.XFRM_RPLC)
-    ),
+_BY_UNIQUE_ID: Final = Prepared(select(unique_identity).where(among(unique_identity.c.unique_id, _GIVEN)))
+_TRANSFORMS: Final = Prepared(
+    select(_association.source_object).where(
+        among(_association.source_object, _GIVEN), _any_of(AssociationType.XFRM, AssociationType.XFRM_RPLC)
+    )
 )
-_HOLDERS: Final = (
+_HOLDERS: Final = Prepared(
     select(_object.id, _object.entry_uuid, _association.target_object)
     .join_from(association, registry_object, _object.id == _association.source_object)
     .where(
@@ -128,15 +137,13 @@ def _approved_sources() -> Select[tuple[int]]:
         select(_object.id)
         .join_from(association, registry_object, _object.id == _association.source_object)
         .where(
-            _association.type.in_(
-                ASSOCIATION_TYPE[name] for name in (AssociationType.APND, AssociationType.XFRM)
-            ),
+            _any_of(AssociationType.APND, AssociationType.XFRM),
             _object.status == APPROVED,
         )
     )
 
 
 _first = _approved_sources().where(among(_association.target_object, _GIVEN)).cte("derived", recursive=True)
-_DERIVED: Final = select(
-    _first.union(_approved_sources().join(_first, _association.target_object == _first.c.id)).c.id
+_DERIVED: Final = Prepared(
+    select(_first.union(_approved_sources().join(_first, _association.target_object == _first.c.id)).c.id)
 )

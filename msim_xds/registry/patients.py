@@ -7,13 +7,14 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.dialects import postgresql
 
+from msim_xds.database.driver import Prepared
 from msim_xds.database.engine import allocate
 from msim_xds.database.schema import patient
 
 _FIND: Final = select(patient.c.id).where(patient.c.cx == bindparam("cx"))
 #: A patient's row is the lock under which that patient's objects change: FOR NO KEY UPDATE on PostgreSQL,
 #: nothing on SQLite, which has one writer.
-_LOCK: Final = _FIND.with_for_update(key_share=True)
+_LOCK: Final = Prepared(_FIND.with_for_update(key_share=True))
 _ADD: Final = {
     "sqlite": insert(patient),
     "postgresql": postgresql.insert(patient).on_conflict_do_nothing(),
@@ -27,12 +28,13 @@ def find(connection: Connection, cx: str) -> int | None:
 
 def lock(connection: Connection, cx: str) -> int | None:
     """Like ``find``; other writers of this patient's objects then wait for this transaction's end."""
-    return connection.execute(_LOCK, {"cx": cx.strip()}).scalar_one_or_none()
+    rows = _LOCK.rows(connection, {"cx": cx.strip()})
+    return rows[0][0] if rows else None
 
 
 def add(connection: Connection, cx: str) -> int:
     """Add a patient that ``lock`` did not find, and lock it; its id, also when another writer was faster."""
     (fresh,) = allocate(connection, 1)
     connection.execute(_ADD[connection.dialect.name], {"id": fresh, "cx": cx.strip()})
-    found: int = connection.execute(_LOCK, {"cx": cx.strip()}).scalar_one()
-    return found
+    ((found,),) = _LOCK.rows(connection, {"cx": cx.strip()})
+    return int(found)

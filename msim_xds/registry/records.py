@@ -9,6 +9,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, insert, update
 from sqlalchemy.dialects import postgresql
 
 from msim_xds.database.among import among, given
+from msim_xds.database.driver import Prepared
 from msim_xds.database.schema import (
     association,
     object_author,
@@ -24,12 +25,12 @@ from msim_xds.registry.drafts import AssociationDraft, ObjectDraft
 
 Row = dict[str, Any]
 
-_ADD_OBJECTS: Final = insert(registry_object)
-_ADD_CODES: Final = insert(object_code)
-_ADD_AUTHORS: Final = insert(object_author)
-_ADD_REFERENCES: Final = insert(object_reference)
-_ADD_ASSOCIATIONS: Final = insert(association)
-_CLAIM: Final = insert(unique_identity)
+_ADD_OBJECTS: Final = Prepared(insert(registry_object))
+_ADD_CODES: Final = Prepared(insert(object_code))
+_ADD_AUTHORS: Final = Prepared(insert(object_author))
+_ADD_REFERENCES: Final = Prepared(insert(object_reference))
+_ADD_ASSOCIATIONS: Final = Prepared(insert(association))
+_CLAIM: Final = Prepared(insert(unique_identity))
 _CLAIM_IF_FREE: Final = (
     postgresql.insert(unique_identity).on_conflict_do_nothing().returning(unique_identity.c.unique_id)
 )
@@ -68,7 +69,7 @@ def claim_unique_ids(
         return set()
     ordered = [rows[unique_id] for unique_id in sorted(rows)]  # one order for all, so that none deadlock
     if connection.dialect.name == "sqlite":  # its one writer has asked already
-        connection.execute(_CLAIM, ordered)
+        _CLAIM.run(connection, ordered)
         return set()
     return rows.keys() - set(connection.execute(_CLAIM_IF_FREE, ordered).scalars())
 
@@ -103,7 +104,7 @@ def add_objects(connection: Connection, patient_id: int, numbered: Iterable[tupl
         (_ADD_REFERENCES, references),
     ):
         if rows:
-            connection.execute(statement, rows)
+            statement.run(connection, rows)
 
 
 def add_associations(
@@ -129,7 +130,7 @@ def add_associations(
         for key, draft in numbered
     ]
     if rows:
-        connection.execute(_ADD_ASSOCIATIONS, rows)
+        _ADD_ASSOCIATIONS.run(connection, rows)
 
 
 def deprecate(connection: Connection, entries: Collection[int]) -> None:

@@ -17,10 +17,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, func, not_, or_, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from msim_xds.database.driver import fetch
+from msim_xds.database.driver import Prepared
 from msim_xds.database.engine import Database
 from msim_xds.database.schema import registry_object, stored_document
 from msim_xds.findings import Finding, Refused
@@ -66,23 +64,20 @@ _COLUMNS: Final = (
 
 def _adding(insert: postgresql.Insert | sqlite.Insert) -> postgresql.Insert | sqlite.Insert:
     """Same uniqueId and content: harmless, and ``registered`` never goes back. Else no row is touched."""
-    return insert.values(stored_at=bindparam("stored_at")).on_conflict_do_update(
+    return insert.on_conflict_do_update(
         index_elements=[stored_document.c.unique_id],
         set_={"registered": or_(stored_document.c.registered, insert.excluded.registered)},
         where=stored_document.c.sha256 == insert.excluded.sha256,
     )
 
 
-_ADD: Final = {
-    "sqlite": _adding(sqlite.insert(stored_document)).returning(stored_document.c.unique_id),
-    "postgresql": _adding(postgresql.insert(stored_document)).returning(stored_document.c.unique_id),
-}
-_FIND_ONE: Final = select(*_COLUMNS).where(stored_document.c.unique_id == bindparam("unique_id"))
-#: The same as the drivers' own text: every retrieval asks it, and ``fetch`` costs a quarter of ``execute``.
-_FIND_ONE_TEXT: Final = {
-    dialect.name: str(_FIND_ONE.compile(dialect=dialect))
-    for dialect in (SQLiteDialect_pysqlite(paramstyle="named"), PGDialect_psycopg())  # type: ignore[no-untyped-call]
-}
+_ADD: Final = Prepared(
+    {
+        "sqlite": _adding(sqlite.insert(stored_document)).returning(stored_document.c.unique_id),
+        "postgresql": _adding(postgresql.insert(stored_document)).returning(stored_document.c.unique_id),
+    }
+)
+_FIND_ONE: Final = Prepared(select(*_COLUMNS).where(stored_document.c.unique_id == bindparam("unique_id")))
 _FIND: Final = select(*_COLUMNS).where(
     stored_document.c.unique_id.in_(bindparam("unique_ids", expanding=True))
 )
@@ -145,8 +140,7 @@ class DocumentIndex:
         """The documents that are known, by uniqueId."""
         rows: Iterable[Sequence[Any]]
         if len(unique_ids) == 1:
-            parameters = {"unique_id": next(iter(unique_ids))}
-            rows = fetch(connection, _FIND_ONE_TEXT[connection.dialect.name], parameters)
+            rows = _FIND_ONE.rows(connection, {"unique_id": next(iter(unique_ids))})
         else:
             rows = connection.execute(_FIND, {"unique_ids": list(unique_ids)}).all()
         return {row[0]: _document(row) for row in rows}
@@ -172,7 +166,7 @@ class DocumentIndex:
                 "registered": registered,
                 "stored_at": self._clock().isoformat(timespec="seconds"),
             }
-            if connection.execute(_ADD[connection.dialect.name], values).first() is None:
+            if not _ADD.rows(connection, values):
                 findings += _conflict(
                     document, self.find(connection, [document.unique_id])[document.unique_id]
                 )

@@ -181,6 +181,16 @@ def test_allocated_ids_are_fresh_under_concurrency(database: Database) -> None:
     assert _count(database) == 90
 
 
+def test_an_id_is_not_given_again_after_the_newest_object_is_gone(database: Database) -> None:
+    with database.write() as connection:
+        (first,) = allocate(connection, 1)
+        connection.execute(patient.insert(), {"id": first, "cx": "1^^^&1.2.3&ISO"})
+    with database.write() as connection:
+        connection.execute(patient.delete())
+    with database.write() as connection:
+        assert min(allocate(connection, 2)) > first
+
+
 @pytest.mark.parametrize(
     "url", ["sqlite://", "sqlite:///:memory:", "postgresql+psycopg2://h/d", "mysql://h/d"]
 )

@@ -19,6 +19,9 @@ def upgrade() -> None:
     on_postgresql = op.get_context().dialect.name == "postgresql"
     if on_postgresql:
         op.execute(CreateSequence(sa.Sequence("object_id")))
+    else:
+        counter = op.create_table("object_counter", sa.Column("last", sa.BigInteger(), nullable=False))
+        op.bulk_insert(counter, [{"last": 0}])
     op.create_table(
         "patient",
         sa.Column("id", _ID, autoincrement=False, nullable=False),
@@ -170,3 +173,5 @@ def downgrade() -> None:
         op.drop_table(table)
     if op.get_context().dialect.name == "postgresql":
         op.execute(DropSequence(sa.Sequence("object_id")))
+    else:
+        op.drop_table("object_counter")
