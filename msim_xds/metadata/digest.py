@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import fields
+from operator import attrgetter
+from typing import Final
 
-from msim_xds.metadata.model import Submission
+from msim_xds.metadata.model import Association, DocumentEntry, Folder, Submission, SubmissionSet
+
+_VALUES: Final = {
+    kind: attrgetter(*(field.name for field in fields(kind)))
+    for kind in (SubmissionSet, DocumentEntry, Folder, Association)
+}
 
 
 def submission_digest(submission: Submission) -> bytes:
@@ -12,4 +21,5 @@ def submission_digest(submission: Submission) -> bytes:
 
     Two requests have the same digest exactly when they say the same, however their XML is laid out.
     """
-    return hashlib.sha256(repr(submission).encode()).digest()
+    values = [(type(obj).__name__, _VALUES[type(obj)](obj)) for obj in submission.objects()]
+    return hashlib.sha256(json.dumps(values).encode()).digest()

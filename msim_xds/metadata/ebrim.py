@@ -83,7 +83,9 @@ class Reading:
             )
             for entry in self.submission.entries
         )
-        return replace(self, submission=replace(self.submission, entries=entries), stored=stored)
+        sent = self.submission
+        submission = Submission(sent.submission_sets, entries, sent.folders, sent.associations)
+        return Reading(self.element, submission, self.findings, self.lenient, self.sequence, stored)
 
     def outgoing(self) -> _Element:
         """A copy of ``element`` with what ``with_stored`` laid over it, for another registry.

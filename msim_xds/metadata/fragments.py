@@ -52,8 +52,6 @@ _ELEMENTS: Final = {
     ObjectKind.ASSOCIATION: "Association",
 }
 
-_TEXT: Final = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("\r"): "&#13;"}
-_ATTRIBUTE: Final = {**_TEXT, ord('"'): "&quot;", ord("\t"): "&#9;", ord("\n"): "&#10;"}
 _SPECIAL: Final = re.compile('[&<>"\t\n\r]').search  # most values have none of them
 
 _VALUES: Final = "<rim:ValueList><rim:Value>"
@@ -73,11 +71,11 @@ def write(obj: RegistryObject) -> bytes:
     """
     ids = _SubIds(hashlib.sha256(obj.entry_uuid.encode()).hexdigest())
     if isinstance(obj, Association):
-        return _association(replace(obj, object_type=ASSOCIATION_OBJECT_TYPE), "", ids).encode()
+        return _association(obj, ASSOCIATION_OBJECT_TYPE, "", ids).encode()
     if isinstance(obj, Folder):
         obj = replace(obj, last_update_time=HOLE)
-    kept = replace(obj, logical_id=obj.logical_id or obj.entry_uuid, version=obj.version or "1")
-    return _WRITERS[type(obj)](kept, "", ids).encode()
+    lid, version = obj.logical_id or obj.entry_uuid, obj.version or "1"
+    return _WRITERS[type(obj)](obj, lid, version, "", ids).encode()
 
 
 def opening(kind: ObjectKind, status: str) -> bytes:
@@ -109,8 +107,8 @@ def _sent(obj: RegistryObject) -> str:
     head = f"<rim:{_ELEMENTS[obj.kind]}{_optional('status', obj.status)}{_optional('home', obj.home)}"
     ids = _SubIds(uuid.uuid4().hex)
     if isinstance(obj, Association):
-        return _association(obj, head, ids)
-    return _WRITERS[type(obj)](obj, head, ids)
+        return _association(obj, obj.object_type, head, ids)
+    return _WRITERS[type(obj)](obj, obj.logical_id, obj.version, head, ids)
 
 
 class _SubIds:
@@ -159,9 +157,11 @@ class _Writer:
             node and f' objectType="{CLASSIFICATION_OBJECT_TYPE}" classificationNode="{node}"/>',
         )
 
-    def __call__(self, obj: MetadataObject, head: str, ids: _SubIds) -> str:
+    def __call__(
+        self, obj: MetadataObject, lid: str | None, version: str | None, head: str, ids: _SubIds
+    ) -> str:
         owner = _attribute(obj.entry_uuid)
-        out = [f'{head} id="{owner}"{_optional("lid", obj.logical_id)}']
+        out = [f'{head} id="{owner}"{_optional("lid", lid)}']
         if isinstance(obj, DocumentEntry):
             out += (_optional("objectType", obj.object_type), _optional("mimeType", obj.mime_type), ">")
         else:
@@ -169,8 +169,8 @@ class _Writer:
         self._slots(out, obj)
         _international(out, "Name", obj.title)
         _international(out, "Description", obj.comments)
-        if obj.version is not None:
-            out.append(f'<rim:VersionInfo versionName="{_attribute(obj.version)}"/>')
+        if version is not None:
+            out.append(f'<rim:VersionInfo versionName="{_attribute(version)}"/>')
         self._classifications(out, obj, owner, ids)
         for head, tail, value_of in self.identifiers:
             value = value_of(obj)
@@ -200,10 +200,10 @@ class _Writer:
             out.append(f'<rim:Classification id="{ids.next()}" classifiedObject="{owner}"{self.marker}')
 
 
-def _association(obj: Association, head: str, ids: _SubIds) -> str:
+def _association(obj: Association, object_type: str | None, head: str, ids: _SubIds) -> str:
     owner = _attribute(obj.entry_uuid)
     out = [
-        f'{head} id="{owner}"{_optional("objectType", obj.object_type)}'
+        f'{head} id="{owner}"{_optional("objectType", object_type)}'
         f' associationType="{_attribute(obj.type)}" sourceObject="{_attribute(obj.source)}"'
         f' targetObject="{_attribute(obj.target)}">'
     ]
@@ -242,7 +242,8 @@ def _code(out: list[str], head: str, code: Code, owner: str, ids: _SubIds) -> No
         f'{head}{ids.next()}" classifiedObject="{owner}" nodeRepresentation="{_attribute(code.code)}">'
         f"{_CODING_SCHEME}{_text(code.scheme)}{_SLOT_END}"
     )
-    _extra(out, code.extra)
+    if code.extra:
+        _extra(out, code.extra)
     _international(out, "Name", code.display)
     out.append("</rim:Classification>")
 
@@ -280,11 +281,16 @@ def _optional(name: str, value: str | None) -> str:
 
 
 def _text(value: str) -> str:
-    return value.translate(_TEXT) if _SPECIAL(value) else value
+    if not _SPECIAL(value):
+        return value
+    value = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return value.replace("\r", "&#13;")
 
 
 def _attribute(value: str) -> str:
-    return value.translate(_ATTRIBUTE) if _SPECIAL(value) else value
+    if not _SPECIAL(value):
+        return value
+    return _text(value).replace('"', "&quot;").replace("\t", "&#9;").replace("\n", "&#10;")
 
 
 _WRITERS: Final = {

@@ -1,18 +1,19 @@
-"""Submissions as frozen dataclasses (ITI TF-3 4.1, 4.2.3). Field names are those of ``ihe.attributes``.
+"""Submissions as frozen dataclasses, their small parts as tuples (ITI TF-3 4.1, 4.2.3).
 
-A value that the sender left out is None or an empty tuple. Strings are the sender's own text; nothing is
-normalised here, so that what was submitted can be returned unchanged.
+Field names are those of ``ihe.attributes``. A value that the sender left out is None or an empty tuple.
+Strings are the sender's own text; nothing is normalised here, so that what was submitted can be returned
+unchanged.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from msim_xds.ihe.names import ON_DEMAND_OBJECT_TYPE, STABLE_OBJECT_TYPE, ObjectKind
 
 
-@dataclass(frozen=True, slots=True)
-class LocalizedString:
+class LocalizedString(NamedTuple):
     """One text in one language; ``lang`` and ``charset`` None where the sender gave none."""
 
     value: str
@@ -23,8 +24,7 @@ class LocalizedString:
 InternationalString = tuple[LocalizedString, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """A rim:Slot: extra metadata, or an attribute on its way."""
 
     name: str
@@ -32,8 +32,7 @@ class Slot:
     slot_type: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(NamedTuple):
     """A coded value: code, coding scheme, display names, and extra slots of the Classification."""
 
     code: str
@@ -42,8 +41,7 @@ class Code:
     extra: tuple[Slot, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Author:
+class Author(NamedTuple):
     """One author; person is XCN, institutions XON, telecommunications XTN (ITI TF-3 4.2.3.1.4)."""
 
     person: str | None = None
@@ -212,6 +210,10 @@ class Submission:
     entries: tuple[DocumentEntry, ...] = ()
     folders: tuple[Folder, ...] = ()
     associations: tuple[Association, ...] = ()
+
+    def things(self) -> tuple[MetadataObject, ...]:
+        """All that has a uniqueId: every object but the Associations, SubmissionSets first."""
+        return (*self.submission_sets, *self.entries, *self.folders)
 
     def objects(self) -> tuple[RegistryObject, ...]:
         """Every object, SubmissionSets first."""

@@ -51,8 +51,7 @@ def is_dtm(text: str) -> bool:
 def _moment(dtm: str) -> datetime:
     """The first second of ``dtm``, without a zone."""
     full = dtm + _FIRST[len(dtm) :]
-    month, day, hour, minute, second = (int(full[at : at + 2]) for at in range(4, _DIGITS, 2))
-    return datetime(int(full[:4]), month, day, hour, minute, second)  # noqa: DTZ001 - the caller knows it
+    return datetime.fromisoformat(f"{full[:8]}T{full[8:]}")
 
 
 def _utc(dtm: str, zone: ZoneInfo) -> str:

@@ -13,7 +13,6 @@ from msim_xds.metadata.model import (
     Association,
     DocumentEntry,
     Folder,
-    MetadataObject,
     RegistryObject,
     Submission,
     SubmissionSet,
@@ -101,12 +100,8 @@ class _Structure:
             )
         return not isinstance(obj, SubmissionSet)
 
-    def _metadata(self) -> tuple[MetadataObject, ...]:
-        submission = self._submission
-        return (*submission.submission_sets, *submission.entries, *submission.folders)
-
     def _patients(self) -> Iterator[Finding]:
-        known = [obj for obj in self._metadata() if obj.patient_id]
+        known = [obj for obj in self._submission.things() if obj.patient_id]
         for obj in known[1:]:
             if obj.patient_id != known[0].patient_id:
                 yield Finding(
@@ -120,7 +115,7 @@ class _Structure:
                 )
 
     def _unique_ids(self) -> Iterator[Finding]:
-        counts = Counter(obj.unique_id for obj in self._metadata() if obj.unique_id)
+        counts = Counter(obj.unique_id for obj in self._submission.things() if obj.unique_id)
         for unique_id, count in counts.items():
             if count > 1:
                 yield Finding(
@@ -138,7 +133,7 @@ class _Structure:
 
     def objects(self) -> Iterator[Finding]:
         """Nothing that only other transactions may submit."""
-        for obj in self._metadata():
+        for obj in self._submission.things():
             lid = obj.logical_id
             if lid and _key(lid) != _key(obj.entry_uuid) and not self._tolerances.versioned_submission:
                 yield _update(obj, "logicalID", "differs from the id", lid)

@@ -66,7 +66,7 @@ def columns_of(thing: MetadataObject, zone: ZoneInfo | None) -> Columns:
     """The search columns of an object whose metadata keeps the rules.
 
     Args:
-        thing: entry, set or folder with UUIDs for ids and with its logicalID and lastUpdateTime set.
+        thing: entry, set or folder with UUIDs for ids and with its lastUpdateTime set.
         zone: the zone in which its source gives times; None is UTC.
     """
     row = dict(_EMPTY_ROW)
@@ -74,7 +74,7 @@ def columns_of(thing: MetadataObject, zone: ZoneInfo | None) -> Columns:
         kind=int(thing.kind),
         status=APPROVED,
         entry_uuid=thing.entry_uuid,
-        logical_id=thing.logical_id,
+        logical_id=thing.logical_id or thing.entry_uuid,
         version=1,
         unique_id=thing.unique_id,
         home=thing.home,

@@ -65,8 +65,7 @@ class Draft:
     @property
     def things(self) -> tuple[MetadataObject, ...]:
         """Sets, entries and folders: all that has a uniqueId."""
-        submission = self.submission
-        return (*submission.submission_sets, *submission.entries, *submission.folders)
+        return self.submission.things()
 
     @property
     def patient(self) -> str:
@@ -96,41 +95,45 @@ class Drafter:
         given, warnings = without_extra_metadata(reading.submission, self._rules)
         resolved = resolve(given, self._new_uuid)
         pairs = list(zip(given.objects(), resolved.objects(), strict=True))
-        draft = Draft(
+        now = self._clock().strftime("%Y%m%d%H%M%S")
+        refused = bool(errors(found))
+        return Draft(
             resolved,
             {thing.entry_uuid: sent.place for sent, thing in pairs},
             _mentioned(pairs),
             submission_digest(reading.submission),
             (*found, *warnings),
-            self._clock().strftime("%Y%m%d%H%M%S"),
-        )
-        if errors(found):
-            return draft
-        return replace(
-            draft, objects=self._objects(draft), associations=self.associations(resolved.associations)
+            now,
+            () if refused else self._objects(resolved, now),
+            () if refused else self.associations(resolved.associations),
         )
 
     def associations(self, links: Iterable[Association]) -> tuple[AssociationDraft, ...]:
         """Associations ready for the store."""
         return tuple(AssociationDraft(link, *self._codec.pack(fragments.write(link))) for link in links)
 
-    def _objects(self, draft: Draft) -> tuple[ObjectDraft, ...]:
-        source = draft.submission.submission_sets[0].source_id
+    def _objects(self, submission: Submission, now: str) -> tuple[ObjectDraft, ...]:
+        source = submission.submission_sets[0].source_id
         zone = self._rules.zone_for(source)
         keep_lid = self._rules.tolerances(source).versioned_submission
-        kept = (_as_kept(thing, draft.last_update_time, keep_lid=keep_lid) for thing in draft.things)
+        kept = (_as_kept(thing, now, keep_lid=keep_lid) for thing in submission.things())
         return tuple(
             ObjectDraft(columns_of(thing, zone), *self._codec.pack(fragments.write(thing))) for thing in kept
         )
 
 
 def _as_kept(thing: MetadataObject, now: str, *, keep_lid: bool) -> MetadataObject:
-    """With what the registry sets on a first submission (ITI TF-3 4.2.3.2.31, 4.2.3.2.32, 4.2.3.4.6)."""
+    """With what the registry sets on a first submission (ITI TF-3 4.2.3.2.31, 4.2.3.2.32, 4.2.3.4.6).
+
+    Without logicalID and version, an object is the first version of itself: so columns and fragment say then.
+    """
     lid = thing.logical_id
-    kept = lid if keep_lid and lid is not None and is_urn(lid) else thing.entry_uuid
+    kept = lid if keep_lid and lid is not None and is_urn(lid) else None
     if isinstance(thing, Folder):
-        return replace(thing, logical_id=kept, version="1", last_update_time=now)
-    return replace(thing, logical_id=kept, version="1")
+        return replace(thing, logical_id=kept, version=None, last_update_time=now)
+    if lid == kept and thing.version is None:
+        return thing
+    return replace(thing, logical_id=kept, version=None)
 
 
 def _mentioned(pairs: Iterable[tuple[RegistryObject, RegistryObject]]) -> frozenset[str]:
