@@ -166,7 +166,9 @@ class Judge:
 
     def _service_times(self, entry: DocumentEntry) -> None:
         start, stop = entry.service_start_time, entry.service_stop_time
-        if start and stop and is_dtm(start) and is_dtm(stop) and period(start).low > period(stop).high:
+        if not start or not stop or start <= stop:  # in order as texts, and so as times
+            return
+        if is_dtm(start) and is_dtm(stop) and period(start).low > period(stop).high:
             problem, allowed = "service stops before it starts", f"{start} or later"
             self._note("serviceStopTime", problem, stop, allowed, "ITI TF-3 4.2.3.2.20")
 

@@ -52,8 +52,12 @@ def _rule(test: Callable[[str], bool], problem: str, allowed: str) -> Check:
 
 
 def _pattern(pattern: re.Pattern[str], problem: str, allowed: str) -> Check:
-    matches = pattern.fullmatch
-    return _rule(lambda value: matches(value) is not None, problem, allowed)
+    found, matches = Problem(problem, allowed), pattern.fullmatch
+
+    def check(value: str) -> Problem | None:
+        return None if len(value) <= LONGEST and matches(value) else found
+
+    return check
 
 
 def _one_of(values: frozenset[str], problem: str) -> Check:

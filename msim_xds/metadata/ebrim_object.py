@@ -188,9 +188,9 @@ class ObjectReader:
         seen.add(name)
         values = self._values(element, name)
         if target is not None:
-            given = [text for value in values if (text := value.strip())]
+            given = tuple(filter(None, map(str.strip, values)))
             if not target.single:
-                fields[target.field] = tuple(given)
+                fields[target.field] = given
             elif given:
                 fields[target.field] = given[0]
                 if len(given) > 1:
