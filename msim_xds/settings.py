@@ -47,7 +47,9 @@ class ServerSettings(_Section):
         "", description="Base URL that clients use, written into ?wsdl; empty takes host and port."
     )
     engine: Literal["granian", "cheroot"] = Field("granian", description="HTTP server library.")
-    header_timeout_s: float = Field(10.0, gt=0, description="Longest wait for a request's headers.")
+    header_timeout_s: float = Field(
+        10.0, gt=0, description="Longest wait for a request's headers, and for the next request."
+    )
     body_timeout_s: float = Field(
         300.0, gt=0, description="Longest time for reading a request's body; looked at between chunks."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pkgutil
+import resource
 import signal
 from math import ceil
 from types import FrameType
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 from cheroot.wsgi import Server as Cheroot
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
@@ -25,9 +26,16 @@ TARGET: Final = "msim_xds.app:from_environment"
 
 SETTINGS_VARIABLE: Final = "MSIM_SERVED_SETTINGS"
 
-_RECEIVING_THREADS: Final = 256
+_RECEIVING_THREADS: Final = 1024
 """Threads of a worker that may wait for a client's octets. How many requests are carried out at a time is
-``server.threads``, which ``front`` enforces: a slow client costs one idle thread and holds up nobody."""
+``server.threads``, which ``front`` enforces: a slow client costs one idle thread and holds up nobody. Granian
+starts them when they are needed; cheroot starts all at once, and gives stalled clients up itself."""
+_CHEROOT_THREADS: Final = 256
+
+_CONNECTIONS: Final = 4096
+"""Connections of a worker, most of them idle; while there are so many Granian accepts no more."""
+_FILES: Final = 65536
+"""Open files of a worker, as far as the system lets us: each connection and each upload is one."""
 
 _STOP_TIMEOUT_S: Final = 30
 _BACKLOG: Final = 1024
@@ -54,11 +62,19 @@ def serve(settings: Settings, target: str = TARGET) -> None:
         OSError: the address is in use or not allowed.
     """
     log.configure(settings.log)
+    _allow_files()
     os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
     if settings.server.engine == "cheroot":
         _serve_cheroot(settings, target)
     else:
         _serve_granian(settings, target)
+
+
+def _allow_files() -> None:
+    """Raise the soft limit of open files, often 1024; workers inherit it."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(allowed, wanted), most))
 
 
 def greeting(settings: Settings) -> list[str]:
@@ -102,12 +118,13 @@ def _serve_granian(settings: Settings, target: str) -> None:
         target,
         factory=True,
         interface=Interfaces.WSGI,
+        http=HTTPModes.http1,  # while it waits to learn which protocol it is, Granian has no time limit
         address=server.host,
         port=server.port,
         uds=server.uds,
         workers=server.workers,
         blocking_threads=_RECEIVING_THREADS,
-        backpressure=_RECEIVING_THREADS,
+        backpressure=_CONNECTIONS,
         backlog=_BACKLOG,
         http1_settings=HTTP1Settings(header_read_timeout=int(server.header_timeout_s * 1000)),
         websockets=False,
@@ -126,7 +143,7 @@ def _serve_cheroot(settings: Settings, target: str) -> None:
     cheroot = Cheroot(
         str(server.uds) if server.uds else (server.host, server.port),
         application,
-        numthreads=_RECEIVING_THREADS,
+        numthreads=_CHEROOT_THREADS,
         request_queue_size=_BACKLOG,
         timeout=ceil(server.header_timeout_s),
         shutdown_timeout=_STOP_TIMEOUT_S,

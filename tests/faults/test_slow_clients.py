@@ -14,7 +14,7 @@ from tests.support.queries import find_documents
 from tests.support.server import REGISTRY, REPOSITORY, ServerProcess, provide_message
 from tests.test_server.soap import QUERY_ACTION
 
-STALLED = 80
+STALLED = 300
 CONTENT = bytes(400_000)  # more than the server reads at a time
 CONTENT_TYPE, MESSAGE = provide_message(single_document(content=CONTENT), {"Document01": CONTENT})
 HEAD = f"POST {REPOSITORY} HTTP/1.1\r\nHost: x\r\nContent-Type: {CONTENT_TYPE}\r\n".encode()
@@ -37,9 +37,10 @@ _PATIENCE_S = 60
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that carries out two requests at a time."""
+    """A server that carries out two requests at a time, and waits two seconds for headers."""
     data = tmp_path_factory.mktemp("data")
-    with ServerProcess(data, f"sqlite:///{data}/registry.db", MSIM_SERVER__THREADS="2") as running:
+    few = {"MSIM_SERVER__THREADS": "2", "MSIM_SERVER__HEADER_TIMEOUT_S": "2"}
+    with ServerProcess(data, f"sqlite:///{data}/registry.db", environment=few) as running:
         yield running
 
 
@@ -72,3 +73,10 @@ def test_stalled_clients_hold_up_nobody(server: ServerProcess, stage: str) -> No
         assert found(server) == 0
     wait_for(server, 0)
     assert found(server) == 0
+
+
+@pytest.mark.parametrize("stage", ["nothing", "request line", "headers"])
+def test_silent_clients_are_given_up(server: ServerProcess, stage: str) -> None:
+    with server.connect() as connection:
+        connection.sendall(STAGES[stage])
+        assert connection.recv(1) == b""

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,7 +36,9 @@ class ServerProcess:
     ``environment`` are further settings, such as MSIM_CODES__POLICY.
     """
 
-    def __init__(self, data: Path, database_url: str, workers: int = 1, **environment: str) -> None:
+    def __init__(
+        self, data: Path, database_url: str, workers: int = 1, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = Settings(data=data, database=DatabaseSettings(url=database_url))
@@ -45,7 +48,7 @@ class ServerProcess:
         self._environment = {
             name: value for name, value in os.environ.items() if not name.startswith("MSIM_")
         }
-        self._environment |= {"MSIM_DATABASE__URL": database_url, **environment}
+        self._environment |= {"MSIM_DATABASE__URL": database_url, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
