@@ -174,6 +174,7 @@ stored_document = Table(
     Column("unique_id", Text, primary_key=True),
     Column("sha256", Text, nullable=False),
     Column("sha1", Text, nullable=False),
+    Column("blake3", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("mime_type", Text, nullable=False),
     Column("registered", Boolean, nullable=False),

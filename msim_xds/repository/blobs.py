@@ -1,4 +1,6 @@
-"""What a store of documents can do: octets addressed by their SHA-256, verified on the way out.
+"""What a store of documents can do: octets addressed by their SHA-256, verified by BLAKE3 on the way out.
+
+BLAKE3 is as hard to forge as SHA-256 and four times as fast, for which every retrieval is grateful.
 
 A store keeps blobs, not documents: which uniqueId they answer for is the index's business. Two documents of
 the same content share one blob.
@@ -6,13 +8,14 @@ the same content share one blob.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
+
+from blake3 import blake3
 
 from msim_xds.settings import Settings
 from msim_xds.wire.exchange import PartSink, StagedPart
@@ -23,6 +26,22 @@ CHUNK: Final = 256 * 1024
 
 class CorruptDocument(Exception):
     """A blob is absent or its octets are not those that were stored."""
+
+
+class Content(Protocol):
+    """Some octets by their digests, lower-case hex, and their number."""
+
+    @property
+    def sha256(self) -> str:
+        """The blob's name."""
+
+    @property
+    def blake3(self) -> str:
+        """What the octets are held against."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +75,10 @@ class BlobStore(Protocol):
             OSError: the store cannot keep them; parts not yet kept are still staged.
         """
 
-    def read(self, sha256: str, size: int) -> bytes:
+    def read(self, content: Content) -> bytes:
         """A whole blob, verified. Meant for small ones. Raises CorruptDocument."""
 
-    def open(self, sha256: str, size: int) -> Iterator[bytes]:
+    def open(self, content: Content) -> Iterator[bytes]:
         """A blob in chunks; the last chunk comes only when the digest is right.
 
         Raises:
@@ -82,27 +101,27 @@ class BlobStore(Protocol):
         """Remove those; returns how many."""
 
 
-def verified(chunks: Iterable[bytes], sha256: str, size: int) -> Iterator[bytes]:
-    """``chunks``, the last one withheld until the digest of all is right. Raises CorruptDocument."""
-    digest = hashlib.sha256()
+def verified(chunks: Iterable[bytes], content: Content) -> Iterator[bytes]:
+    """``chunks`` unchanged, the last withheld until the digest of all is right. Raises CorruptDocument."""
+    digest = blake3()
     seen = 0
     held = b""
     for chunk in chunks:
         seen += len(chunk)
-        if seen > size:
+        if seen > content.size:
             break
         digest.update(chunk)
         if held:
             yield held
         held = chunk
-    _check(sha256, size, digest.hexdigest(), seen)
+    _check(content, digest.hexdigest(), seen)
     if held:
         yield held
 
 
-def check_whole(content: bytes, sha256: str, size: int) -> None:
-    """Raises CorruptDocument unless ``content`` is the blob."""
-    _check(sha256, size, hashlib.sha256(content).hexdigest(), len(content))
+def check_whole(octets: bytes, content: Content) -> None:
+    """Raises CorruptDocument unless ``octets`` are the blob."""
+    _check(content, blake3(octets).hexdigest(), len(octets))
 
 
 def path_of(sha256: str) -> str:
@@ -114,11 +133,12 @@ def path_of(sha256: str) -> str:
 is_blob_name: Final = re.compile("[0-9a-f]{64}").fullmatch
 
 
-def _check(sha256: str, size: int, found_sha256: str, found_size: int) -> None:
-    if found_size != size:
-        raise CorruptDocument(f"blob {sha256} has {found_size} or more octets instead of {size}")
-    if found_sha256 != sha256:
-        raise CorruptDocument(f"blob {sha256} has the digest {found_sha256}")
+def _check(content: Content, found: str, size: int) -> None:
+    name = content.sha256
+    if size != content.size:
+        raise CorruptDocument(f"blob {name} has {size} or more octets instead of {content.size}")
+    if found != content.blake3:
+        raise CorruptDocument(f"blob {name} has the BLAKE3 digest {found} instead of {content.blake3}")
 
 
 def open_store(settings: Settings) -> BlobStore:

@@ -17,6 +17,7 @@ from typing import Final
 from msim_xds.repository.blobs import (
     CHUNK,
     Blob,
+    Content,
     CorruptDocument,
     check_whole,
     is_blob_name,
@@ -60,19 +61,19 @@ class FileStore:
         for folder in {os.path.dirname(self._path(sha256)) for sha256 in spooled.values()}:
             _fsync(folder)
 
-    def read(self, sha256: str, size: int) -> bytes:
+    def read(self, content: Content) -> bytes:
         """A whole blob, verified. Raises CorruptDocument."""
-        fd = self._open(sha256)
+        fd = self._open(content.sha256)
         try:
-            content = os.read(fd, size + 1)
+            octets = os.read(fd, content.size + 1)
         finally:
             os.close(fd)
-        check_whole(content, sha256, size)
-        return content
+        check_whole(octets, content)
+        return octets
 
-    def open(self, sha256: str, size: int) -> Iterator[bytes]:
+    def open(self, content: Content) -> Iterator[bytes]:
         """A blob in chunks, the last one withheld until the digest is right. Raises CorruptDocument."""
-        return verified(self._chunks(sha256), sha256, size)
+        return verified(self._chunks(content.sha256), content)
 
     def _chunks(self, sha256: str) -> Iterator[bytes]:
         fd = self._open(sha256)

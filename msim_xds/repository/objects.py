@@ -21,6 +21,7 @@ from obstore.store import S3Store
 from msim_xds.repository.blobs import (
     CHUNK,
     Blob,
+    Content,
     CorruptDocument,
     check_whole,
     is_blob_name,
@@ -91,19 +92,20 @@ class ObjectStore:
                 obstore.put(self._store, path_of(part.sha256), file, chunk_size=_PART, max_concurrency=2)
             self._spool.discard(part)
 
-    def read(self, sha256: str, size: int) -> bytes:
+    def read(self, content: Content) -> bytes:
         """A whole blob, verified. Raises CorruptDocument, OSError when the store does not answer."""
+        sha256, size = content.sha256, content.size
         with _absent_is_corrupt(sha256), _as_os_error():
             found = obstore.get(self._store, path_of(sha256))
             if found.meta["size"] != size:
                 raise CorruptDocument(f"blob {sha256} has {found.meta['size']} octets instead of {size}")
-            content = bytes(found.bytes())
-        check_whole(content, sha256, size)
-        return content
+            octets = bytes(found.bytes())
+        check_whole(octets, content)
+        return octets
 
-    def open(self, sha256: str, size: int) -> Iterator[bytes]:
+    def open(self, content: Content) -> Iterator[bytes]:
         """A blob in chunks, the last one only when the digest is right. Raises CorruptDocument, OSError."""
-        return verified(self._chunks(sha256, size), sha256, size)
+        return verified(self._chunks(content.sha256, content.size), content)
 
     def _chunks(self, sha256: str, size: int) -> Iterator[bytes]:
         for start in range(0, size, _RANGE):

@@ -124,7 +124,7 @@ def check(
         total = index.count(connection)
         content = None
         for row in index.documents(connection):  # those of one blob come in succession
-            if content is None or content.sha256 != row.sha256:
+            if content is None or content.expected != _expected(row):
                 content = _verify(store, row)
                 tally.octets += content.size
             _compare(row, content, tally)
@@ -166,8 +166,9 @@ def clean(store: BlobStore, index: DocumentIndex, database: Database, before: da
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What reading a blob gave: SHA-1 and octets, or ``damage``."""
+    """What reading a blob ``expected`` to be so gave: digests and octets, or ``damage``."""
 
+    expected: tuple[str, str, int]
     sha256: str
     sha1: str
     size: int
@@ -175,23 +176,28 @@ class _Content:
 
 
 def _verify(store: BlobStore, row: StoredDocument) -> _Content:
-    sha1 = hashlib.sha1(usedforsecurity=False)
+    sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
     size = 0
     try:
-        for chunk in store.open(row.sha256, row.size):
+        for chunk in store.open(row):
             sha1.update(chunk)
+            sha256.update(chunk)
             size += len(chunk)
     except CorruptDocument as error:
-        return _Content(row.sha256, "", size, str(error))
-    return _Content(row.sha256, sha1.hexdigest(), size)
+        return _Content(_expected(row), "", "", size, str(error))
+    return _Content(_expected(row), sha256.hexdigest(), sha1.hexdigest(), size)
+
+
+def _expected(row: StoredDocument) -> tuple[str, str, int]:
+    return row.sha256, row.blake3, row.size
 
 
 def _compare(row: StoredDocument, content: _Content, tally: _Tally) -> None:
     tally.documents += 1
     if content.damage:
         tally.note(ProblemKind.DAMAGED, row.unique_id, content.damage)
-    elif (row.sha1, row.size) != (content.sha1, content.size):
-        tally.note(ProblemKind.DAMAGED, row.unique_id, f"blob {row.sha256} has another SHA-1 or size")
+    elif (row.sha256, row.sha1) != (content.sha256, content.sha1):
+        tally.note(ProblemKind.DAMAGED, row.unique_id, f"blob {row.sha256} has another SHA-256 or SHA-1")
     if not row.registered:
         tally.note(ProblemKind.UNREGISTERED, row.unique_id, "the registry has not accepted it")
 

@@ -176,11 +176,11 @@ class RepositoryService:
         """The octets: read and verified now where they are few, else on their way. Raises CorruptDocument."""
         if stored.size <= min(CHUNK, delivery.read_ahead):
             delivery.read_ahead -= stored.size
-            return (self._store.read(stored.sha256, stored.size),)
+            return (self._store.read(stored),)
         blob = self._store.stat(stored.sha256)
         if blob is None or blob.size != stored.size:
             raise CorruptDocument(f"blob {stored.sha256} is absent or has not {stored.size} octets")
-        return self._store.open(stored.sha256, stored.size)
+        return self._store.open(stored)
 
     def _not_here(self, wanted: _Wanted) -> Finding:
         if wanted.repository_unique_id != self._unique_id:
@@ -205,7 +205,9 @@ class RepositoryService:
 
 def _document(entry: DocumentEntry, part: StagedPart) -> StoredDocument:
     """The row of a paired entry; ``intake.mismatches`` has made sure of uniqueId and mimeType."""
-    return StoredDocument(entry.unique_id or "", part.sha256, part.sha1, part.size, entry.mime_type or "")
+    return StoredDocument(
+        entry.unique_id or "", part.sha256, part.sha1, part.blake3, part.size, entry.mime_type or ""
+    )
 
 
 def _wanted(body: _Element, limits: LimitSettings) -> list[_Wanted]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from msim_xds.repository.files import FileStore
 from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.settings import LimitSettings, RegistrySettings, Settings
 from tests.support import metadata
+from tests.support.parts import part_of
 from tests.test_federation.peer import FAILURE, SOAP, SUCCESS, Peer, Reply, envelope, registry_response
 
 CONTENT = b"octets"
@@ -28,13 +28,8 @@ ERROR = (
     '<rs:RegistryError errorCode="XDSUnknownPatientId" codeContext="7^^^&amp;1.2&amp;ISO" location="PIX" '
     'severity="urn:oasis:names:tc:ebxml-regrep:ErrorSeverityType:{}"/>'
 )
-DOCUMENT = StoredDocument(
-    UNIQUE_ID,
-    hashlib.sha256(CONTENT).hexdigest(),
-    hashlib.sha1(CONTENT).hexdigest(),
-    len(CONTENT),
-    "text/xml",
-)
+PART = part_of(CONTENT)
+DOCUMENT = StoredDocument(UNIQUE_ID, PART.sha256, PART.sha1, PART.blake3, PART.size, "text/xml")
 
 
 class Repository:

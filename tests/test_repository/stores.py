@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,18 +21,18 @@ def staged(store: BlobStore, *pieces: bytes) -> StagedPart:
     return sink.finish()
 
 
-def stored(store: BlobStore, content: bytes) -> str:
-    """A committed blob; its SHA-256."""
+def stored(store: BlobStore, content: bytes) -> StagedPart:
+    """A committed blob: its digests and size."""
     part = staged(store, content)
     store.commit([part])
-    return part.sha256
+    return part
 
 
 def document(store: BlobStore, content: bytes, unique_id: str = "") -> StoredDocument:
     """A committed blob and its row, not yet in an index."""
-    sha256 = stored(store, content)
-    sha1 = hashlib.sha1(content).hexdigest()
-    return StoredDocument(unique_id or f"1.2.3.{next(_numbers)}", sha256, sha1, len(content), "text/xml")
+    part = stored(store, content)
+    unique_id = unique_id or f"1.2.3.{next(_numbers)}"
+    return StoredDocument(unique_id, part.sha256, part.sha1, part.blake3, part.size, "text/xml")
 
 
 def until_damage(chunks: Iterable[bytes]) -> bytes:

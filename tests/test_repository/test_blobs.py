@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from msim_xds.repository.blobs import CHUNK, BlobStore, CorruptDocument, check_w
 from msim_xds.repository.files import FileStore
 from msim_xds.settings import RepositorySettings, Settings
 from msim_xds.wire.exchange import PartSink, StagedPart
+from tests.support.parts import part_of
 from tests.test_repository.stores import staged, stored, until_damage
 
-ABSENT = "00" * 32
+ABSENT = part_of(b"never stored")
 
 
 class TestStore:
@@ -30,14 +31,12 @@ class TestStore:
     def test_octets_come_back_exactly(self, store: BlobStore, size: int) -> None:
         content = os.urandom(size)
         part = staged(store, content[: size // 3], content[size // 3 :])
-        assert part.size == size
-        assert part.sha1 == hashlib.sha1(content).hexdigest()
-        assert part.sha256 == hashlib.sha256(content).hexdigest()
+        assert part == part_of(content, part.token)
         store.commit([part])
-        chunks = list(store.open(part.sha256, size))
+        chunks = list(store.open(part))
         assert b"".join(chunks) == content
         assert all(len(chunk) <= CHUNK for chunk in chunks)
-        assert store.read(part.sha256, size) == content
+        assert store.read(part) == content
         blob = store.stat(part.sha256)
         assert blob is not None
         assert (blob.sha256, blob.size) == (part.sha256, size)
@@ -48,14 +47,14 @@ class TestStore:
     def test_pieces_of_any_cut(self, store: BlobStore, pieces: list[bytes]) -> None:
         part = staged(store, *pieces)
         store.commit([part])
-        assert store.read(part.sha256, part.size) == b"".join(pieces)
+        assert store.read(part) == b"".join(pieces)
 
     def test_same_content_again_is_harmless(self, store: BlobStore) -> None:
         first, second = staged(store, b"twice"), staged(store, b"twice")
         store.commit([first, first, second])
         store.commit([staged(store, b"twice")])
         assert [blob.sha256 for blob in store.blobs()] == [first.sha256]
-        assert store.read(first.sha256, 5) == b"twice"
+        assert store.read(first) == b"twice"
 
     def test_same_content_from_many_threads(self, store: BlobStore) -> None:
         content = os.urandom(20_000)
@@ -65,41 +64,48 @@ class TestStore:
             part = staged(store, content)
             start.wait()
             store.commit([part])
-            return store.read(part.sha256, part.size)
+            return store.read(part)
 
         with ThreadPoolExecutor(6) as threads:
             assert set(threads.map(upload, range(6))) == {content}
         assert len(list(store.blobs())) == 1
 
     def test_absent_blob(self, store: BlobStore) -> None:
-        assert store.stat(ABSENT) is None
+        assert store.stat(ABSENT.sha256) is None
         with pytest.raises(CorruptDocument, match="absent"):
-            store.read(ABSENT, 3)
+            store.read(ABSENT)
         with pytest.raises(CorruptDocument, match="absent"):
-            list(store.open(ABSENT, 3))
-        store.delete(ABSENT)
+            list(store.open(ABSENT))
+        store.delete(ABSENT.sha256)
 
     @pytest.mark.parametrize("size", [2, 4])
     def test_wrong_size_is_noticed(self, store: BlobStore, size: int) -> None:
-        sha256 = stored(store, b"abc")
+        wrong = replace(stored(store, b"abc"), size=size)
         with pytest.raises(CorruptDocument):
-            store.read(sha256, size)
+            store.read(wrong)
         with pytest.raises(CorruptDocument):
-            list(store.open(sha256, size))
+            list(store.open(wrong))
+
+    def test_wrong_digest_is_noticed(self, store: BlobStore) -> None:
+        wrong = replace(stored(store, b"abc"), blake3="0" * 64)
+        with pytest.raises(CorruptDocument, match="BLAKE3"):
+            store.read(wrong)
+        with pytest.raises(CorruptDocument, match="BLAKE3"):
+            list(store.open(wrong))
 
     def test_commit_renews_the_age(self, store: BlobStore) -> None:
-        sha256 = stored(store, b"old")
-        first = store.stat(sha256)
+        name = stored(store, b"old").sha256
+        first = store.stat(name)
         stored(store, b"old")
-        second = store.stat(sha256)
+        second = store.stat(name)
         assert first is not None
         assert second is not None
         assert first.modified <= second.modified
 
     def test_delete(self, store: BlobStore) -> None:
         kept, gone = stored(store, b"kept"), stored(store, b"gone")
-        store.delete(gone)
-        assert [(blob.sha256, blob.size) for blob in store.blobs()] == [(kept, 4)]
+        store.delete(gone.sha256)
+        assert [(blob.sha256, blob.size) for blob in store.blobs()] == [(kept.sha256, 4)]
 
     def test_nothing_is_a_blob_before_its_commit(self, store: BlobStore) -> None:
         part = staged(store, b"waiting")
@@ -114,7 +120,7 @@ class TestStore:
         part = staged(store, b"kept")
         store.commit([part])
         store.discard(part)
-        assert store.read(part.sha256, 4) == b"kept"
+        assert store.read(part) == b"kept"
 
     def test_a_sink_may_be_discarded_at_any_time(self, store: BlobStore) -> None:
         open_sink, ended = store.stage(), store.stage()
@@ -140,8 +146,7 @@ class TestVerified:
     @settings(max_examples=50)
     @given(chunks=st.lists(st.binary(min_size=1, max_size=20), max_size=6))
     def test_passes_what_is_right(self, chunks: list[bytes]) -> None:
-        content = b"".join(chunks)
-        assert list(verified(chunks, hashlib.sha256(content).hexdigest(), len(content))) == chunks
+        assert list(verified(chunks, part_of(b"".join(chunks)))) == chunks
 
     @settings(max_examples=50)
     @given(chunks=st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=6), data=st.data())
@@ -150,7 +155,7 @@ class TestVerified:
         right = bytearray(content)
         place = data.draw(st.integers(0, len(content) - 1))
         right[place] ^= data.draw(st.integers(1, 255))
-        sent = until_damage(verified(chunks, hashlib.sha256(right).hexdigest(), len(content)))
+        sent = until_damage(verified(chunks, part_of(bytes(right))))
         assert len(sent) == len(content) - len(chunks[-1])
 
     def test_stops_at_the_size(self) -> None:
@@ -159,12 +164,12 @@ class TestVerified:
                 yield b"more"
 
         with pytest.raises(CorruptDocument, match="octets"):
-            list(verified(endless(), ABSENT, 10))
+            list(verified(endless(), ABSENT))
 
     def test_check_whole(self) -> None:
-        check_whole(b"abc", hashlib.sha256(b"abc").hexdigest(), 3)
+        check_whole(b"abc", part_of(b"abc"))
         with pytest.raises(CorruptDocument, match="digest"):
-            check_whole(b"abd", hashlib.sha256(b"abc").hexdigest(), 3)
+            check_whole(b"abd", part_of(b"abc"))
 
 
 def test_open_store_takes_a_directory(tmp_path: Path) -> None:

@@ -51,13 +51,13 @@ def test_folders_are_there_in_advance_and_private(root: Path) -> None:
 
 
 def test_blobs_are_private(root: Path, file_store: FileStore) -> None:
-    path = blob_path(root, stored(file_store, b"secret"))
+    path = blob_path(root, stored(file_store, b"secret").sha256)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_second_process_opens_the_same_store(root: Path, file_store: FileStore) -> None:
-    sha256 = stored(file_store, b"shared")
-    assert FileStore(root).read(sha256, 6) == b"shared"
+    part = stored(file_store, b"shared")
+    assert FileStore(root).read(part) == b"shared"
 
 
 @pytest.mark.parametrize("size", [100, 3 * CHUNK])
@@ -66,19 +66,19 @@ def test_damage_is_found_and_mended_by_the_same_content(
     root: Path, file_store: FileStore, size: int, damage: str
 ) -> None:
     content = os.urandom(size)
-    sha256 = stored(file_store, content)
+    part = stored(file_store, content)
     bad = {
         "flip": content[:50] + bytes([content[50] ^ 1]) + content[51:],
         "cut": content[:-1],
         "grow": content + b"x",
         "empty": b"",
     }
-    blob_path(root, sha256).write_bytes(bad[damage])
+    blob_path(root, part.sha256).write_bytes(bad[damage])
     with pytest.raises(CorruptDocument):
-        file_store.read(sha256, size)
-    assert len(until_damage(file_store.open(sha256, size))) < size
+        file_store.read(part)
+    assert len(until_damage(file_store.open(part))) < size
     stored(file_store, content)
-    assert file_store.read(sha256, size) == content
+    assert file_store.read(part) == content
 
 
 def test_foreign_files_are_no_blobs(root: Path, file_store: FileStore) -> None:
@@ -107,7 +107,7 @@ def test_short_writes_are_continued(file_store: FileStore, monkeypatch: pytest.M
     part = staged(file_store, b"0123456789")
     monkeypatch.undo()
     file_store.commit([part])
-    assert file_store.read(part.sha256, 10) == b"0123456789"
+    assert file_store.read(part) == b"0123456789"
 
 
 def test_failed_sync_is_no_commit(file_store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,13 +121,12 @@ def test_failed_sync_is_no_commit(file_store: FileStore, monkeypatch: pytest.Mon
     monkeypatch.undo()
     assert file_store.stat(part.sha256) is None
     file_store.commit([part])
-    assert file_store.read(part.sha256, 3) == b"abc"
+    assert file_store.read(part) == b"abc"
 
 
 def test_reading_closes_its_file_when_the_consumer_leaves(file_store: FileStore) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    sha256 = stored(file_store, bytes(4 * CHUNK))
-    chunks = iter(file_store.open(sha256, 4 * CHUNK))
+    chunks = iter(file_store.open(stored(file_store, bytes(4 * CHUNK))))
     next(chunks)
     del chunks
     assert len(os.listdir("/proc/self/fd")) == before

@@ -17,11 +17,13 @@ from msim_xds.settings import LimitSettings
 from msim_xds.wire import safexml
 from msim_xds.wire.exchange import Addressing, Request, StagedPart
 from tests.support import metadata
+from tests.support.parts import part_of
 from tests.test_repository.messages import include, inline, provide
 from tests.test_repository.stores import staged
 
 LIMITS = LimitSettings()
 ONE = metadata.single_document()
+HELLO = part_of(b"hello")
 ON_DEMAND = "urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248"
 
 
@@ -37,12 +39,6 @@ def paired(submission: bytes, documents: Mapping[str, StagedPart | None]) -> lis
     reading = ebrim.read(safexml.parse(submission), LIMITS)
     assert reading.findings == ()
     return [(f.code, f.place, f.attribute) for f in mismatches(reading.submission, documents)]
-
-
-def part(content: bytes = b"hello") -> StagedPart:
-    return StagedPart(
-        hashlib.sha1(content).hexdigest(), hashlib.sha256(content).hexdigest(), len(content), "token"
-    )
 
 
 class TestTakeIn:
@@ -63,7 +59,7 @@ class TestTakeIn:
         assert intake.staged == []
 
     def test_unknown_cid(self, file_store: FileStore) -> None:
-        intake = taken(file_store, provide(ONE, include("D1", "gone")), {"other": part()})
+        intake = taken(file_store, provide(ONE, include("D1", "gone")), {"other": HELLO})
         assert intake.documents == {"D1": None}
         (finding,) = intake.findings
         assert (finding.code, finding.place, finding.seen) == (
@@ -84,7 +80,7 @@ class TestTakeIn:
         ],
     )
     def test_unusable_content(self, file_store: FileStore, document: str) -> None:
-        intake = taken(file_store, provide(ONE, document), {"c": part()})
+        intake = taken(file_store, provide(ONE, document), {"c": HELLO})
         assert [(f.code, f.place) for f in intake.findings] == [("XDSRepositoryMetadataError", "Document D1")]
         assert intake.documents == {"D1": None}
         assert list(file_store.stale(datetime.now(UTC) + timedelta(hours=1))) == []
@@ -107,7 +103,7 @@ class TestTakeIn:
 
 class TestPairs:
     def test_pair(self) -> None:
-        assert paired(metadata.single_document(), {"Document01": part()}) == []
+        assert paired(metadata.single_document(), {"Document01": HELLO}) == []
 
     def test_no_documents_at_all(self) -> None:
         assert paired(metadata.submit_objects(metadata.submission_set(), metadata.folder()), {}) == []
@@ -118,12 +114,12 @@ class TestPairs:
         ]
 
     def test_document_without_entry(self) -> None:
-        assert paired(metadata.single_document(), {"Document01": part(), "D2": part()}) == [
+        assert paired(metadata.single_document(), {"Document01": HELLO, "D2": HELLO}) == [
             ("XDSMissingDocumentMetadata", "Document D2", "")
         ]
 
     def test_document_for_something_else_than_an_entry(self) -> None:
-        documents = {"Document01": part(), "SubmissionSet01": part()}
+        documents = {"Document01": HELLO, "SubmissionSet01": HELLO}
         assert paired(metadata.single_document(), documents) == [
             ("XDSMissingDocumentMetadata", "Document SubmissionSet01", "")
         ]
@@ -131,7 +127,7 @@ class TestPairs:
     def test_on_demand_entry(self) -> None:
         entry = metadata.single_document(object_type=ON_DEMAND, content=None)
         assert paired(entry, {}) == []
-        assert paired(entry, {"Document01": part()}) == [
+        assert paired(entry, {"Document01": HELLO}) == [
             ("XDSRepositoryMetadataError", "Document Document01", "")
         ]
 
@@ -151,16 +147,16 @@ class TestPairs:
         ],
     )
     def test_hash_and_size(self, slots: dict[str, str | None], wrong: list[str]) -> None:
-        found = paired(metadata.single_document(slots=slots), {"Document01": part()})
+        found = paired(metadata.single_document(slots=slots), {"Document01": HELLO})
         place = "DocumentEntry Document01"
         assert found == [("XDSRepositoryMetadataError", place, attribute) for attribute in wrong]
 
     def test_empty_document(self) -> None:
-        assert paired(metadata.single_document(content=b""), {"Document01": part(b"")}) == []
+        assert paired(metadata.single_document(content=b""), {"Document01": part_of(b"")}) == []
 
     def test_what_the_index_needs(self) -> None:
         bare = metadata.single_document(unique_id=None, mime_type=None)
-        assert [attribute for _, _, attribute in paired(bare, {"Document01": part()})] == [
+        assert [attribute for _, _, attribute in paired(bare, {"Document01": HELLO})] == [
             "uniqueId",
             "mimeType",
         ]
@@ -173,7 +169,7 @@ class TestPairs:
             metadata.folder(unique_id="1.2.3"),
         )
         reading = ebrim.read(safexml.parse(body), LIMITS)
-        found = list(mismatches(reading.submission, {"A": part(), "B": part()}))
+        found = list(mismatches(reading.submission, {"A": HELLO, "B": HELLO}))
         assert [(f.code, f.context, f.place) for f in found] == [
             (
                 "XDSRepositoryDuplicateUniqueIdInMessage",

@@ -25,7 +25,7 @@ def test_credentials_from_the_environment(s3_settings: Settings, monkeypatch: py
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
     store = open_store(_changed(s3_settings, s3_access_key_file=None, s3_secret_key_file=None))
-    assert store.read(stored(store, b"abc"), 3) == b"abc"
+    assert store.read(stored(store, b"abc")) == b"abc"
 
 
 def test_wrong_credentials_are_an_os_error(s3_settings: Settings, tmp_path: Path) -> None:
@@ -73,21 +73,20 @@ def test_failed_upload_keeps_the_staged_part(s3_settings: Settings, tmp_path: Pa
         store.commit([part])
     assert list(store.stale(datetime.now(UTC) + timedelta(hours=1))) == [part.token]
     with pytest.raises(OSError, match="object store"):
-        store.read(part.sha256, 3)
+        store.read(part)
 
 
 def test_foreign_objects_are_no_blobs(s3_settings: Settings) -> None:
     store = ObjectStore.from_settings(s3_settings)
-    sha256 = stored(store, b"abc")
+    part = stored(store, b"abc")
     obstore.put(store._store, "README", b"by hand")
-    assert [blob.sha256 for blob in store.blobs()] == [sha256]
+    assert [blob.sha256 for blob in store.blobs()] == [part.sha256]
 
 
 def test_large_blobs_are_read_range_by_range(s3_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "_RANGE", 1000)
     store = open_store(s3_settings)
     content = bytes(range(256)) * 20
-    sha256 = stored(store, content)
-    chunks = list(store.open(sha256, len(content)))
+    chunks = list(store.open(stored(store, content)))
     assert [len(chunk) for chunk in chunks] == [1000] * 5 + [120]
     assert b"".join(chunks) == content

@@ -52,25 +52,56 @@ def test_empty(database: Database, index: DocumentIndex, file_store: FileStore) 
     assert check(database, index, file_store) == Report(0, 0, {}, ())
 
 
-@pytest.mark.parametrize("damage", ["absent", "changed", "sha1"])
+@pytest.mark.parametrize("damage", ["absent", "changed"])
 def test_damage(
     database: Database, index: DocumentIndex, file_store: FileStore, tmp_path: Path, damage: str
 ) -> None:
     good, bad = document(file_store, b"good"), document(file_store, b"bad")
+    add(database, index, good, bad)
     path = blob_path(tmp_path / "documents", bad.sha256)
     if damage == "absent":
-        add(database, index, good, bad)
         path.unlink()
-    elif damage == "changed":
-        add(database, index, good, bad)
-        path.write_bytes(b"Bad")
     else:
-        add(database, index, good, replace(bad, sha1="0" * 40))
+        path.write_bytes(b"Bad")
     report = check(database, index, file_store)
     assert found(report) == [(ProblemKind.DAMAGED, bad.unique_id)]
     assert bad.sha256 in report.problems[0].detail
     assert report.counts == {ProblemKind.DAMAGED: 1}
     assert not report.is_sound
+
+
+def test_a_blob_under_the_name_of_another(
+    database: Database, index: DocumentIndex, file_store: FileStore, tmp_path: Path
+) -> None:
+    """BLAKE3 bears the octets out, but they are not those that the SHA-256 names."""
+    row = document(file_store, b"content")
+    misnamed = replace(row, sha256="0" * 64)
+    documents = tmp_path / "documents"
+    blob_path(documents, row.sha256).rename(blob_path(documents, misnamed.sha256))
+    add(database, index, misnamed)
+    assert file_store.read(misnamed) == b"content"
+    report = check(database, index, file_store)
+    assert found(report) == [(ProblemKind.DAMAGED, row.unique_id)]
+    assert misnamed.sha256 in report.problems[0].detail
+
+
+@pytest.mark.parametrize("column", ["sha1", "blake3", "size"])
+def test_a_row_that_its_blob_does_not_bear_out(
+    database: Database, index: DocumentIndex, file_store: FileStore, column: str
+) -> None:
+    """Only that row, whether it comes before or after the others of its blob."""
+    rows = [document(file_store, b"shared", unique_id) for unique_id in ("1.1", "1.2", "1.3")]
+    for wrong in (rows[0], rows[2]):
+        other = {
+            "sha1": replace(wrong, sha1="0" * 40),
+            "blake3": replace(wrong, blake3="0" * 64),
+            "size": replace(wrong, size=7),
+        }
+        rows[rows.index(wrong)] = other[column]
+    add(database, index, *rows)
+    report = check(database, index, file_store)
+    assert found(report) == [(ProblemKind.DAMAGED, "1.1"), (ProblemKind.DAMAGED, "1.3")]
+    assert all(rows[0].sha256 in problem.detail for problem in report.problems)
 
 
 def test_every_document_of_a_damaged_blob(
@@ -104,7 +135,7 @@ def test_left_over_but_sound(database: Database, index: DocumentIndex, file_stor
     report = check(database, index, file_store)
     assert found(report) == [
         (ProblemKind.UNREGISTERED, waiting.unique_id),
-        (ProblemKind.ORPHAN, orphan),
+        (ProblemKind.ORPHAN, orphan.sha256),
         (ProblemKind.STALE, part.token),
     ]
     assert report.is_sound
@@ -156,7 +187,7 @@ class TestClean:
 
         monkeypatch.setattr(index, "deletion", deletion)
         assert scrub.clean(file_store, index, database, LATER) == Cleaned(0, 0, 0)
-        assert file_store.read(wanted.sha256, wanted.size) == b"wanted again"
+        assert file_store.read(wanted) == b"wanted again"
 
     def test_a_blob_that_is_committed_again_meanwhile_stays(
         self,
@@ -166,9 +197,9 @@ class TestClean:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        sha256 = stored(file_store, b"old orphan")
+        orphan = stored(file_store, b"old orphan")
         long_ago = EARLIER.timestamp() - 1000
-        os.utime(blob_path(tmp_path / "documents", sha256), (long_ago, long_ago))
+        os.utime(blob_path(tmp_path / "documents", orphan.sha256), (long_ago, long_ago))
         real = index.deletion
 
         def deletion(database: Database) -> object:
@@ -177,7 +208,7 @@ class TestClean:
 
         monkeypatch.setattr(index, "deletion", deletion)
         assert scrub.clean(file_store, index, database, EARLIER) == Cleaned(0, 0, 0)
-        assert file_store.stat(sha256) is not None
+        assert file_store.stat(orphan.sha256) is not None
 
     def test_no_success_without_octets_while_cleaning(
         self, database: Database, index: DocumentIndex, file_store: FileStore

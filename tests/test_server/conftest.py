@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from msim_xds.server.front import WsgiApplication, build_front
 from msim_xds.settings import Settings
 from msim_xds.wire import answers
 from msim_xds.wire.exchange import Answer, Handler, OutgoingDocument, Request, StagedPart
+from tests.support.parts import part_of
 
 DOCUMENT = bytes(range(256)) * 3
 
@@ -34,8 +34,7 @@ class MemorySink:
         token = f"t{len(self._stager.seen)}"
         self._stager.seen.append(self._data)
         self._stager.waiting.add(token)
-        sha1, sha256 = (hashlib.new(n, self._data).hexdigest() for n in ("sha1", "sha256"))
-        return StagedPart(sha1, sha256, len(self._data), token)
+        return part_of(self._data, token)
 
     def discard(self) -> None:
         self._data = b""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterable
 
 from msim_xds.wire.exchange import OutgoingDocument, StagedPart
 from msim_xds.wire.mtom import Packaged
+from tests.support.parts import part_of
 
 
 class MemorySink:
@@ -22,10 +22,7 @@ class MemorySink:
         self._stager.octets[self._token] += data
 
     def finish(self) -> StagedPart:
-        data = self._stager.octets[self._token]
-        return StagedPart(
-            hashlib.sha1(data).hexdigest(), hashlib.sha256(data).hexdigest(), len(data), self._token
-        )
+        return part_of(self._stager.octets[self._token], self._token)
 
     def discard(self) -> None:
         self._stager.octets.pop(self._token, None)
