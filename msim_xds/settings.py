@@ -42,6 +42,11 @@ class ServerSettings(_Section):
     port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on.")
     uds: Path | None = Field(None, description="Unix socket to listen on instead of host and port.")
     workers: int = Field(1, ge=1, description="Worker processes.")
+    worker_max_mib: int = Field(
+        2048,
+        ge=256,
+        description="Resident memory at which Granian replaces a worker: libxml2 keeps every XML name it meets.",
+    )
     threads: int = Field(16, ge=1, description="Threads that carry out requests in each worker.")
     public_url: str = Field(
         "", description="Base URL that clients use, written into ?wsdl; empty takes host and port."

@@ -128,6 +128,7 @@ def _serve_granian(settings: Settings, target: str) -> None:
         backlog=_BACKLOG,
         http1_settings=HTTP1Settings(header_read_timeout=int(server.header_timeout_s * 1000)),
         websockets=False,
+        workers_max_rss=server.worker_max_mib,
         respawn_failed_workers=True,
         workers_kill_timeout=_STOP_TIMEOUT_S,
         log_level=LogLevels.error,
