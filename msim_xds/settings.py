@@ -45,7 +45,7 @@ class ServerSettings(_Section):
     worker_max_mib: int = Field(
         2048,
         ge=256,
-        description="Resident memory at which Granian replaces a worker: libxml2 keeps every XML name it meets.",
+        description="Memory at which Granian replaces a worker (libxml2 keeps every XML name it meets).",
     )
     threads: int = Field(16, ge=1, description="Threads that carry out requests in each worker.")
     public_url: str = Field(

@@ -46,6 +46,11 @@ def before(end: str, value: str | None) -> bool:
     return value < end if len(value) == len(end) else value[: len(end)] <= end[: len(value)]
 
 
+def until(end: str, value: str | None) -> bool:
+    """To of a time that the registry sets is inclusive."""
+    return value == end or before(end, value)
+
+
 def coded(*codes: Code | None) -> Callable[[str], bool]:
     return lambda wanted: wanted in [f"{code.code}^^{code.scheme}" for code in codes if code is not None]
 
@@ -60,7 +65,7 @@ def tests_of(thing: MetadataObject) -> Mapping[str, Callable[[str], bool]]:
         return {
             f"{FD}CodeList": coded(*thing.codes),
             f"{FD}LastUpdateTimeFrom": lambda v: not_before(v, thing.last_update_time),
-            f"{FD}LastUpdateTimeTo": lambda v: v == thing.last_update_time or before(v, thing.last_update_time),
+            f"{FD}LastUpdateTimeTo": lambda v: until(v, thing.last_update_time),
         }
     if isinstance(thing, SubmissionSet):
         return {
