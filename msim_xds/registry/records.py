@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import BindParameter, Connection, bindparam, insert, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 
 from msim_xds.database.among import among, given
 from msim_xds.database.driver import Prepared
@@ -30,10 +30,13 @@ _ADD_CODES: Final = Prepared(insert(object_code))
 _ADD_AUTHORS: Final = Prepared(insert(object_author))
 _ADD_REFERENCES: Final = Prepared(insert(object_reference))
 _ADD_ASSOCIATIONS: Final = Prepared(insert(association))
-_CLAIM: Final = Prepared(insert(unique_identity))
-_CLAIM_IF_FREE: Final = (
-    postgresql.insert(unique_identity).on_conflict_do_nothing().returning(unique_identity.c.unique_id)
-)
+_CLAIM: Final = {
+    "sqlite": sqlite.insert(unique_identity).on_conflict_do_nothing().returning(unique_identity.c.unique_id),
+    "postgresql": (
+        postgresql.insert(unique_identity).on_conflict_do_nothing().returning(unique_identity.c.unique_id)
+    ),
+}
+_CLAIM_ONE: Final = Prepared(_CLAIM)
 _GIVEN: Final[BindParameter[Any]] = bindparam("given")
 _DEPRECATE: Final = (
     update(registry_object).where(among(registry_object.c.id, _GIVEN)).values(status=DEPRECATED)
@@ -46,13 +49,10 @@ _TOUCH: Final = (
 )
 
 
-def claim_unique_ids(
-    connection: Connection, things: Iterable[MetadataObject], digest: bytes, known: Collection[str]
-) -> set[str]:
-    """Note the first use of the uniqueIds that are not ``known``.
+def claim_unique_ids(connection: Connection, things: Iterable[MetadataObject], digest: bytes) -> set[str]:
+    """Note the first use of every uniqueId that is free; those that are not come back.
 
-    Returns:
-        Those that another transaction has taken since the registry was asked for them.
+    One that another transaction is just taking is waited for.
     """
     rows = {
         thing.unique_id: {
@@ -63,15 +63,16 @@ def claim_unique_ids(
             "submission_digest": digest if thing.kind is ObjectKind.SUBMISSION_SET else None,
         }
         for thing in things
-        if thing.unique_id is not None and thing.unique_id not in known
+        if thing.unique_id is not None
     }
     if not rows:
         return set()
     ordered = [rows[unique_id] for unique_id in sorted(rows)]  # one order for all, so that none deadlock
-    if connection.dialect.name == "sqlite":  # its one writer has asked already
-        _CLAIM.run(connection, ordered)
-        return set()
-    return rows.keys() - set(connection.execute(_CLAIM_IF_FREE, ordered).scalars())
+    if connection.dialect.name == "sqlite":  # where no round trip is saved by sending them together
+        free = {unique_id for row in ordered for (unique_id,) in _CLAIM_ONE.rows(connection, row)}
+    else:
+        free = set(connection.execute(_CLAIM["postgresql"], ordered).scalars())
+    return rows.keys() - free
 
 
 def add_objects(connection: Connection, patient_id: int, numbered: Iterable[tuple[int, ObjectDraft]]) -> None:

@@ -5,7 +5,7 @@ Source: ITI TF-2 3.42.4.1.3, ITI TF-3 4.2.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
@@ -22,6 +22,7 @@ from msim_xds.metadata.rules import Rules
 from msim_xds.registry import holdings, patients, records, store_rules
 from msim_xds.registry.drafts import Draft, Drafter
 from msim_xds.registry.fragment_codec import FragmentCodec
+from msim_xds.registry.holdings import Identity
 from msim_xds.registry.lifecycle import consequences
 from msim_xds.registry.store_rules import Facts
 from msim_xds.settings import PatientPolicy, Settings
@@ -72,7 +73,7 @@ class Registration:
         """
         refused = bool(errors(draft.findings))
         patient_id = self._patient(connection, draft, refused=refused)
-        facts = _facts(connection, draft, patient_id)
+        facts = _facts(connection, draft, patient_id, _identities(connection, draft, refused=refused))
         if not refused and _is_retry(draft, facts):
             return draft.findings
         found = [
@@ -115,9 +116,7 @@ class Registration:
         ]
 
     def _write(self, connection: Connection, draft: Draft, facts: Facts, patient_id: int) -> None:
-        """Write everything; all checks have passed."""
-        taken = records.claim_unique_ids(connection, draft.things, draft.digest, facts.identities)
-        _judge_taken(connection, draft, taken)
+        """Write all but the uniqueIds, which are claimed; all checks have passed."""
         change = consequences(connection, draft.submission, facts, self._new_uuid)
         links = (*draft.associations, *self._drafter.associations(change.memberships))
         ids = allocate(connection, len(draft.objects) + len(links))
@@ -134,13 +133,24 @@ class Registration:
         records.touch_folders(connection, change.grown.values(), draft.last_update_time)
 
 
-def _facts(connection: Connection, draft: Draft, patient_id: int | None) -> Facts:
+def _identities(connection: Connection, draft: Draft, *, refused: bool) -> dict[str, Identity]:
+    """First use of those uniqueIds of the submission that are not new; the new ones are claimed for it.
+
+    To claim first settles races between patients: whoever comes second finds what the first one has written.
+    """
+    if refused:
+        taken = {thing.unique_id for thing in draft.things if thing.unique_id}
+    else:
+        taken = records.claim_unique_ids(connection, draft.things, draft.digest)
+    return holdings.identities(connection, taken)
+
+
+def _facts(
+    connection: Connection, draft: Draft, patient_id: int | None, identities: Mapping[str, Identity]
+) -> Facts:
     """Ask the registry for what it holds of the submission."""
     submission = draft.submission
     held = holdings.objects(connection, draft.mentioned)
-    identities = holdings.identities(
-        connection, {thing.unique_id for thing in draft.things if thing.unique_id}
-    )
     appended = {
         held[link.target].id
         for link in submission.associations
@@ -154,19 +164,6 @@ def _is_retry(draft: Draft, facts: Facts) -> bool:
     """Whether the registry has this very submission already."""
     first = facts.identities.get(draft.submission.submission_sets[0].unique_id or "")
     return first is not None and first.submission_digest == draft.digest
-
-
-def _judge_taken(connection: Connection, draft: Draft, taken: set[str]) -> None:
-    """Look again at uniqueIds that another patient's submission has taken in the meantime.
-
-    Raises:
-        Refused: they may not be used here.
-    """
-    if taken:
-        identities = holdings.identities(connection, taken)
-        found = list(store_rules.used_unique_ids(draft.submission, draft.places, identities))
-        if found:
-            raise Refused(found)
 
 
 @contextmanager

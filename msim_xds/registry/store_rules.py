@@ -72,14 +72,14 @@ def findings(submission: Submission, places: Mapping[str, str], facts: Facts) ->
     """
     return [
         *_used_ids(submission, places, facts),
-        *used_unique_ids(submission, places, facts.identities),
+        *_used_unique_ids(submission, places, facts.identities),
         *_ends(submission, places, facts),
         *_appended_transforms(submission, places, facts),
         *_replaced_twice(submission, places),
     ]
 
 
-def used_unique_ids(
+def _used_unique_ids(
     submission: Submission, places: Mapping[str, str], identities: Mapping[str, Identity]
 ) -> Iterator[Finding]:
     """Every uniqueId that something else has, or that an entry with other octets has."""
