@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import structlog
-
 from msim_xds.database.engine import Database
 from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43
 from msim_xds.metadata.rules import Rules
@@ -27,7 +25,7 @@ from msim_xds.repository.service import RepositoryService
 from msim_xds.server import log
 from msim_xds.server.front import build_front
 from msim_xds.server.serve import served_settings
-from msim_xds.settings import LogSettings, Settings
+from msim_xds.settings import Settings
 from msim_xds.wire.exchange import Handler
 
 if TYPE_CHECKING:
@@ -122,8 +120,7 @@ def _registrar(
 
 def create_app(settings: Settings) -> WSGIApplication:
     """The server as a WSGI callable. Where nobody has set up structlog, it logs warnings and errors."""
-    if not structlog.is_configured():
-        log.configure(LogSettings(level="warning"))
+    log.configure_if_nobody_has()
     node = open_node(settings)
     return build_front(settings, node.handlers(), node.store, node.ready)
 
@@ -131,5 +128,5 @@ def create_app(settings: Settings) -> WSGIApplication:
 def from_environment() -> WSGIApplication:
     """The server as a worker process starts it: settings travel in one environment variable."""
     settings = served_settings()
-    log.configure(settings.log)
+    log.configure(settings.log, lasting=True)
     return create_app(settings)

