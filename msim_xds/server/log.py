@@ -22,8 +22,8 @@ _DISCREET: Final = ("spyne",)
 def configure(settings: LogSettings, *, lasting: bool = False) -> None:
     """Set up logging for a process of our own, other libraries' records included.
 
-    A second call replaces the first, unless that was ``lasting``: then loggers keep their set-up from the first
-    use on, which saves work per line.
+    A second call replaces the first, unless that was ``lasting``: then loggers keep their set-up from the
+    first use on, which saves work per line.
     """
     level = _level(settings)
     _set_up(settings, lasting=lasting)
