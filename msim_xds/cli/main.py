@@ -18,6 +18,8 @@ class _Commands(TyperGroup):
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # whoever reads our output has seen enough; Click ends quietly
         except Exception as error:
             from msim_xds.cli.console import say
             from msim_xds.cli.failures import explain

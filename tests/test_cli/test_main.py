@@ -56,3 +56,12 @@ def test_an_unexpected_failure_stays_visible(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(local, "load_settings", broken)
     result = CliRunner().invoke(app, ["settings"])
     assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_a_reader_that_has_seen_enough_gets_no_complaint() -> None:
+    command = [sys.executable, "-u", "-m", "msim_xds", "settings"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
