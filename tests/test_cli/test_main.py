@@ -59,7 +59,7 @@ def test_an_unexpected_failure_stays_visible(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_reader_that_has_seen_enough_gets_no_complaint() -> None:
-    command = [sys.executable, "-u", "-m", "msim_xds", "settings"]
+    command = [sys.executable, "-u", "-m", "msim_xds", "settings", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
