@@ -98,7 +98,6 @@ registry_object = Table(
     Column("fragment", LargeBinary, nullable=False),
     Index("ix_registry_object_patient", "patient_id", "kind", "status", "time_low"),
     Index("ix_registry_object_unique_id", "unique_id"),
-    Index("ix_registry_object_logical_id", "logical_id"),
 )
 
 #: Associations; ``source_object`` and ``target_object`` are ids of registry_object or association.

@@ -80,8 +80,10 @@ class Spool:
 
     def discard(self, part: StagedPart) -> None:
         """Forget a staged part; harmless when it is gone."""
-        with suppress(FileNotFoundError):
-            os.unlink(self.path(part))
+        path = self.path(part)
+        if os.access(path, os.F_OK):  # after a commit, the usual case, it is gone
+            with suppress(FileNotFoundError):
+                os.unlink(path)
 
     def stale(self, before: datetime) -> Iterator[str]:
         """Tokens of spool files last written before ``before``."""

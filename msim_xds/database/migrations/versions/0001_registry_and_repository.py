@@ -83,7 +83,6 @@ def _create_objects() -> None:
         "ix_registry_object_patient", "registry_object", ["patient_id", "kind", "status", "time_low"]
     )
     op.create_index("ix_registry_object_unique_id", "registry_object", ["unique_id"])
-    op.create_index("ix_registry_object_logical_id", "registry_object", ["logical_id"])
     op.create_table(
         "association",
         sa.Column("id", _ID, autoincrement=False, nullable=False),
