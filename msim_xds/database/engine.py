@@ -193,6 +193,7 @@ class _Leases:
     def give_back(self, connection: Connection) -> None:
         if connection.invalidated:
             connection.close()
+            self.close()  # the server was lost, and with it every other connection
         else:
             if connection.in_transaction():  # SQLAlchemy's idea of one; the driver is in autocommit mode
                 connection.rollback()
@@ -200,8 +201,9 @@ class _Leases:
         self._free.put(None)
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
 
 class _Lease:

@@ -216,3 +216,16 @@ def test_a_lost_server_connection_is_replaced(postgres_url: str) -> None:
     with database.write() as connection:
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
     database.close()
+
+
+def test_after_a_lost_server_no_idle_connection_is_trusted(postgres_url: str) -> None:
+    database = Database(postgres_url, DatabaseSettings(pool_size=3))
+    with database.read() as one, database.read() as two, database.read() as third:
+        for victim in (one, two):
+            pid = victim.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            third.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+    with database.read() as dead, pytest.raises(TimeoutError):
+        dead.execute(text("SELECT 1"))
+    with database.read() as fresh:
+        assert fresh.execute(text("SELECT 1")).scalar_one() == 1
+    database.close()
