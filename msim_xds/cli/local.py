@@ -53,9 +53,10 @@ def serve(
 ) -> None:
     """Start the server: registry and repository on one port."""
     if mllp_port is not None:
-        raise Failure(
-            "--mllp-port: this version takes no patient feed; start without it. "
-            "patients.policy = open accepts every well-formed patient id"
+        say(
+            f"WARNING: this version takes no patient feed: nothing will listen on port {mllp_port}. "
+            "patients.policy = open accepts every well-formed patient id",
+            "yellow",
         )
     settings = load_settings(config, data, host=host, port=port, workers=workers)
     from msim_xds.server.serve import serve as run
