@@ -13,7 +13,7 @@ from bench.figures import Figure
 from bench.limit import DOCUMENT, Limit
 from bench.load import load
 from bench.product import open_app
-from msim_xds.settings import Settings
+from msim_xds.settings import SearchSettings, Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -38,7 +38,10 @@ class Case(NamedTuple):
 
 
 def measure(work: Path, limit: Limit | None) -> list[Figure]:
-    """Figures of ITI-18, ITI-43 and ITI-41 on SQLite with ten thousand entries."""
+    """Figures of ITI-18, ITI-43 and ITI-41 on SQLite with ten thousand entries.
+
+    The queries repeat themselves, so each is measured with its objects on the shelf and without a shelf.
+    """
     settings = Settings(data=work / "product")
     load(settings.database_url, ENTRIES)
     application = open_app(settings)
@@ -46,19 +49,27 @@ def measure(work: Path, limit: Limit | None) -> list[Figure]:
     if limit is not None:
         limit.prepare()
         reference = limit.application()
-    return [_figure(case, application, reference) for case in _cases(application)]
+    bare = open_app(settings.model_copy(update={"search": SearchSettings(cache_bytes=0)}))
+    return [
+        *(_figure(case, application, reference) for case in _queries()),
+        *(_figure(case, bare, reference) for case in _queries(", no shelf")),
+        *(_figure(case, application, reference) for case in _documents(application)),
+    ]
 
 
-def _cases(application: WSGIApplication) -> Iterator[Case]:
+def _queries(how: str = "") -> Iterator[Case]:
     people = [patient for patient, _ in messages.patients(ENTRIES)]
     few, many = messages.find_documents(people[-100]), messages.find_documents(people[0])
+    yield _query(f"FindDocuments, 10 entries{how}", few, 200, 4.5)
+    yield _query(f"FindDocuments, 100 entries{how}", many, 50, 1.8)
+
+
+def _documents(application: WSGIApplication) -> Iterator[Case]:
     numbers = itertools.count(_FIRST_SUBMITTED)
     stored = next(numbers)
     messages.answer(application, _REPOSITORY, _submission(stored))
     own = messages.retrieve(messages.REPOSITORY, messages.unique_id(stored))
     other = messages.retrieve(messages.REPOSITORY, DOCUMENT)
-    yield _query("FindDocuments, 10 entries", few, 200, 4.5)
-    yield _query("FindDocuments, 100 entries", many, 50, 1.8)
     yield Case(
         "ITI-43, 50 kB", itertools.repeat((_REPOSITORY, own)), itertools.repeat(("/iti43", other)), 200, 4.5
     )
