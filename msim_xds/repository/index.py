@@ -38,7 +38,7 @@ class StoredDocument:
     unique_id: str
     sha256: str
     sha1: str
-    blake3: str
+    xxh3: str
     size: int
     mime_type: str
     registered: bool = False
@@ -57,7 +57,7 @@ _COLUMNS: Final = (
     stored_document.c.unique_id,
     stored_document.c.sha256,
     stored_document.c.sha1,
-    stored_document.c.blake3,
+    stored_document.c.xxh3,
     stored_document.c.size,
     stored_document.c.mime_type,
     stored_document.c.registered,
@@ -163,7 +163,7 @@ class DocumentIndex:
                 "unique_id": document.unique_id,
                 "sha256": document.sha256,
                 "sha1": document.sha1,
-                "blake3": document.blake3,
+                "xxh3": document.xxh3,
                 "size": document.size,
                 "mime_type": document.mime_type,
                 "registered": registered,
@@ -225,8 +225,8 @@ class DocumentIndex:
 
 
 def _document(row: Sequence[Any]) -> StoredDocument:
-    unique_id, sha256, sha1, blake3, size, mime_type, registered = row
-    return StoredDocument(unique_id, sha256, sha1, blake3, size, mime_type, bool(registered))
+    unique_id, sha256, sha1, xxh3, size, mime_type, registered = row
+    return StoredDocument(unique_id, sha256, sha1, xxh3, size, mime_type, bool(registered))
 
 
 def _conflict(document: StoredDocument, other: StoredDocument) -> Iterator[Finding]:

@@ -189,7 +189,7 @@ def _verify(store: BlobStore, row: StoredDocument) -> _Content:
 
 
 def _expected(row: StoredDocument) -> tuple[str, str, int]:
-    return row.sha256, row.blake3, row.size
+    return row.sha256, row.xxh3, row.size
 
 
 def _compare(row: StoredDocument, content: _Content, tally: _Tally) -> None:

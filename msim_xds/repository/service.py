@@ -206,7 +206,7 @@ class RepositoryService:
 def _document(entry: DocumentEntry, part: StagedPart) -> StoredDocument:
     """The row of a paired entry; ``intake.mismatches`` has made sure of uniqueId and mimeType."""
     return StoredDocument(
-        entry.unique_id or "", part.sha256, part.sha1, part.blake3, part.size, entry.mime_type or ""
+        entry.unique_id or "", part.sha256, part.sha1, part.xxh3, part.size, entry.mime_type or ""
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from blake3 import blake3
+from xxhash import xxh3_128
 
 from msim_xds.wire.exchange import StagedPart
 
@@ -20,14 +20,14 @@ _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 class SpoolSink:
     """Takes one document's octets into a spool file; its digests are computed on the way."""
 
-    __slots__ = ("_blake3", "_fd", "_path", "_sha1", "_sha256", "_size", "_token")
+    __slots__ = ("_fd", "_path", "_sha1", "_sha256", "_size", "_token", "_xxh3")
 
     def __init__(self, folder: str) -> None:
         self._token = os.urandom(16).hex()
         self._path = f"{folder}/{self._token}"
         self._sha1 = hashlib.sha1(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
-        self._blake3 = blake3()
+        self._xxh3 = xxh3_128()
         self._size = 0
         self._fd = os.open(self._path, _NEW_FILE, 0o600)
 
@@ -42,13 +42,13 @@ class SpoolSink:
             raise
         self._sha1.update(data)
         self._sha256.update(data)
-        self._blake3.update(data)
+        self._xxh3.update(data)
         self._size += len(data)
 
     def finish(self) -> StagedPart:
         """All octets are there; they become durable by the store's commit."""
         self._close()
-        digests = (self._sha1.hexdigest(), self._sha256.hexdigest(), self._blake3.hexdigest())
+        digests = (self._sha1.hexdigest(), self._sha256.hexdigest(), self._xxh3.hexdigest())
         return StagedPart(*digests, self._size, self._token)
 
     def discard(self) -> None:

@@ -6,8 +6,9 @@ import os
 import pkgutil
 import resource
 import signal
+import threading
+from collections.abc import Callable
 from math import ceil
-from types import FrameType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -150,14 +151,22 @@ def _serve_cheroot(settings: Settings, target: str) -> None:
         shutdown_timeout=_STOP_TIMEOUT_S,
     )
     cheroot.max_request_header_size = _HEADER_BYTES
-    signal.signal(signal.SIGTERM, _stop)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
     cheroot.prepare()
     _greet(settings)
+    # In a thread of its own: an exception out of a signal handler could hit cheroot between taking and giving
+    # back what its stop() waits for.
+    serving = threading.Thread(target=_until, args=(cheroot.serve, stop))
+    serving.start()
+    stop.wait()
+    cheroot.stop()
+    serving.join()
+
+
+def _until(serve: Callable[[], None], stop: threading.Event) -> None:
     try:
-        cheroot.serve()
-    except (KeyboardInterrupt, SystemExit):
-        cheroot.stop()
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
+        serve()
+    finally:
+        stop.set()

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 class StagedPart:
     """A document received but not yet kept: spooled, hashed and counted on the way in.
 
-    ``sha1``, ``sha256`` and ``blake3`` are lower-case hex of the octets, ``size`` their number, ``token``
+    ``sha1``, ``sha256`` and ``xxh3`` are lower-case hex of the octets, ``size`` their number, ``token``
     names the spool file to the store that staged it.
     """
 
     sha1: str
     sha256: str
-    blake3: str
+    xxh3: str
     size: int
     token: str
 

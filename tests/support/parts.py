@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from blake3 import blake3
+from xxhash import xxh3_128
 
 from msim_xds.wire.exchange import StagedPart
 
@@ -14,7 +14,7 @@ def part_of(content: bytes, token: str = "token") -> StagedPart:
     return StagedPart(
         sha1=hashlib.sha1(content).hexdigest(),
         sha256=hashlib.sha256(content).hexdigest(),
-        blake3=blake3(content).hexdigest(),
+        xxh3=xxh3_128(content).hexdigest(),
         size=len(content),
         token=token,
     )

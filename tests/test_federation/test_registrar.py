@@ -29,7 +29,7 @@ ERROR = (
     'severity="urn:oasis:names:tc:ebxml-regrep:ErrorSeverityType:{}"/>'
 )
 PART = part_of(CONTENT)
-DOCUMENT = StoredDocument(UNIQUE_ID, PART.sha256, PART.sha1, PART.blake3, PART.size, "text/xml")
+DOCUMENT = StoredDocument(UNIQUE_ID, PART.sha256, PART.sha1, PART.xxh3, PART.size, "text/xml")
 
 
 class Repository:

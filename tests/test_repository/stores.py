@@ -32,7 +32,7 @@ def document(store: BlobStore, content: bytes, unique_id: str = "") -> StoredDoc
     """A committed blob and its row, not yet in an index."""
     part = stored(store, content)
     unique_id = unique_id or f"1.2.3.{next(_numbers)}"
-    return StoredDocument(unique_id, part.sha256, part.sha1, part.blake3, part.size, "text/xml")
+    return StoredDocument(unique_id, part.sha256, part.sha1, part.xxh3, part.size, "text/xml")
 
 
 def until_damage(chunks: Iterable[bytes]) -> bytes:

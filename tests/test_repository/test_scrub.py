@@ -73,7 +73,7 @@ def test_damage(
 def test_a_blob_under_the_name_of_another(
     database: Database, index: DocumentIndex, file_store: FileStore, tmp_path: Path
 ) -> None:
-    """BLAKE3 bears the octets out, but they are not those that the SHA-256 names."""
+    """XXH3 bears the octets out, but they are not those that the SHA-256 names."""
     row = document(file_store, b"content")
     misnamed = replace(row, sha256="0" * 64)
     documents = tmp_path / "documents"
@@ -85,7 +85,7 @@ def test_a_blob_under_the_name_of_another(
     assert misnamed.sha256 in report.problems[0].detail
 
 
-@pytest.mark.parametrize("column", ["sha1", "blake3", "size"])
+@pytest.mark.parametrize("column", ["sha1", "xxh3", "size"])
 def test_a_row_that_its_blob_does_not_bear_out(
     database: Database, index: DocumentIndex, file_store: FileStore, column: str
 ) -> None:
@@ -94,7 +94,7 @@ def test_a_row_that_its_blob_does_not_bear_out(
     for wrong in (rows[0], rows[2]):
         other = {
             "sha1": replace(wrong, sha1="0" * 40),
-            "blake3": replace(wrong, blake3="0" * 64),
+            "xxh3": replace(wrong, xxh3="0" * 32),
             "size": replace(wrong, size=7),
         }
         rows[rows.index(wrong)] = other[column]

@@ -146,7 +146,7 @@ def _create_identities() -> None:
         sa.Column("unique_id", sa.Text(), nullable=False),
         sa.Column("sha256", sa.Text(), nullable=False),
         sa.Column("sha1", sa.Text(), nullable=False),
-        sa.Column("blake3", sa.Text(), nullable=False),
+        sa.Column("xxh3", sa.Text(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("mime_type", sa.Text(), nullable=False),
         sa.Column("registered", sa.Boolean(), nullable=False),
