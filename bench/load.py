@@ -41,7 +41,8 @@ def load(url: str, entries: int) -> None:
     codec = FragmentCodec(database)
     database.close()
     loader: Loader = _Sqlite(url) if database.is_sqlite else _Postgres(url)
-    loader.insert(schema.patient, [(n, patient_id(n)) for n, _ in patients(entries)])
+    people = patients(entries)
+    loader.insert(schema.patient, [(n, patient_id(n), False, *[None] * 6) for n, _ in people])
     for first in range(1, entries + 1, _BATCH):
         for table, rows in _rows(range(first, min(first + _BATCH, entries + 1)), entries, codec).items():
             loader.insert(table, rows)

@@ -62,8 +62,8 @@ def type_name(annotation: object) -> str:
         return " or ".join(type_name(a) for a in get_args(annotation) if a is not type(None))
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
-    if get_origin(annotation) in (dict, frozenset):
-        return {dict: "table", frozenset: "list of text"}[get_origin(annotation)]  # type: ignore[index]
+    if get_origin(annotation) in (dict, frozenset, tuple):
+        return "table" if get_origin(annotation) is dict else "list of text"
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return ", ".join(f"`{member.value}`" for member in annotation)
     names: dict[Any, str] = {
@@ -79,8 +79,10 @@ def type_name(annotation: object) -> str:
 def default_text(field: FieldInfo) -> str:
     """A setting's default as TOML would have it; empty where there is none."""
     value = field.get_default(call_default_factory=True)
-    if value is None or value in ("", {}, frozenset()):
+    if value is None or value in ("", {}, frozenset(), ()):
         return ""
+    if isinstance(value, tuple):
+        return f"`{list(value)}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value}`"

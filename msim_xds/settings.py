@@ -141,6 +141,78 @@ class PatientSettings(_Section):
         PatientPolicy.OPEN,
         description="open takes any well-formed patient id; known refuses those that no feed has announced.",
     )
+    authorities: tuple[str, ...] = Field(
+        (),
+        description="OIDs that issue patient ids of this domain; feeds keep only theirs. Empty takes any.",
+    )
+    default_authority: str = Field(
+        "", description="OID that a feed's id belongs to when it names no authority; empty refuses such ids."
+    )
+    pesel: Level = Field(
+        Level.OFF,
+        description="What a PESEL with a wrong checksum or date does in a feed; a PESEL is never required.",
+    )
+    pesel_authority: str = Field(
+        "2.16.840.1.113883.3.4424.1.1.616", description="OID under which ids are PESEL numbers."
+    )
+
+
+class MllpSettings(_Section):
+    """The patient feed by HL7 v2 (ITI-8, ITI-64)."""
+
+    host: str = Field("127.0.0.1", description="Address on which the feed listens.")
+    port: int | None = Field(
+        None, ge=0, le=65535, description="TCP port of the feed; without one none listens."
+    )
+    connections: int = Field(100, ge=1, description="Connections at a time; further ones wait.")
+    message_bytes: int = Field(1 * MIB, ge=1024, description="Largest message.")
+    idle_timeout_s: float = Field(300.0, gt=0, description="Longest silence on a connection.")
+    message_timeout_s: float = Field(30.0, gt=0, description="Longest time for one message to arrive.")
+    tls_certificate: Path | None = Field(None, description="PEM file; with it the feed speaks TLS only.")
+    tls_key: Path | None = Field(None, description="PEM file of its private key.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file of the authorities whose client certificates are required."
+    )
+
+
+class UpdateSettings(_Section):
+    """Metadata update and removal (ITI-57, ITI-92, ITI-62, ITI-86)."""
+
+    retention_years: int = Field(
+        0,
+        ge=0,
+        le=200,
+        description="Documents are kept to the end of their creation's year plus this; 0 looks only at "
+        "the entry's own urn:extpl:SlotName:StorageCategory.",
+    )
+
+
+class OnDemandSettings(_Section):
+    """On-demand documents (ITI-61)."""
+
+    sources: tuple[str, ...] = Field(
+        ("patient-summary",), description="On-demand document sources that are offered, by entry point name."
+    )
+    persist: bool = Field(
+        False, description="Retrieved snapshots are stored and registered with IsSnapshotOf."
+    )
+
+
+class DeliverySettings(_Section):
+    """Asynchronous Web Services Exchange: answers sent to wsa:ReplyTo."""
+
+    reply_hosts: tuple[str, ...] = Field(
+        (),
+        description="host or host:port to which answers may be sent; empty refuses every ReplyTo that is not "
+        "anonymous.",
+    )
+    queue: int = Field(10000, ge=1, description="Most answers waiting; further asynchronous requests fault.")
+    attempts: int = Field(12, ge=1, description="Attempts until an answer is given up.")
+    first_pause_s: float = Field(1.0, gt=0, description="Pause after the first failed attempt; it doubles.")
+    longest_pause_s: float = Field(900.0, gt=0, description="Longest pause between attempts.")
+    timeout_s: float = Field(30.0, gt=0, description="Longest wait for the receiver of an answer.")
+    ca_file: Path | None = Field(None, description="PEM file of authorities trusted for https addresses.")
+    certificate: Path | None = Field(None, description="PEM file with our client certificate and key.")
 
 
 class CodeSettings(_Section):
@@ -218,6 +290,9 @@ class SearchSettings(_Section):
         ge=0,
         description="Unpacked metadata that each worker keeps at hand, about 8 kB an entry; 0 keeps none.",
     )
+    preview: bool = Field(
+        False, description="Offer the stored queries that are not Final Text yet (FindDocumentsExclude, …)."
+    )
     fold_authors: bool = Field(False, description="authorPerson patterns ignore case and diacritics.")
     unknown_patient: Literal["empty", "error"] = Field(
         "empty", description="A query for an unknown patient: empty Success, or XDSUnknownPatientId."
@@ -245,6 +320,10 @@ class Settings(BaseSettings):
     repository: RepositorySettings = RepositorySettings()
     registry: RegistrySettings = RegistrySettings()
     patients: PatientSettings = PatientSettings()
+    mllp: MllpSettings = MllpSettings()
+    update: UpdateSettings = UpdateSettings()
+    on_demand: OnDemandSettings = OnDemandSettings()
+    delivery: DeliverySettings = DeliverySettings()
     codes: CodeSettings = CodeSettings()
     validation: ValidationSettings = ValidationSettings()
     search: SearchSettings = SearchSettings()

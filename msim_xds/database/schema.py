@@ -22,6 +22,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 
 metadata: Final = MetaData(
@@ -46,12 +47,38 @@ object_id: Final = Sequence("object_id", metadata=metadata)
 #: Where SQLite takes them from: one row with the last id given. Not among the tables of every database.
 object_counter = Table("object_counter", MetaData(), Column("last", BigInteger, nullable=False))
 
-#: Patients by their CX string, as the registry meets them or is fed them.
+#: Patients by their CX string, as the registry meets them or is fed them. ``announced`` by a feed or an
+#: operator; ``survivor_id`` is the patient that a merged one belongs to, at the end of every chain of merges.
 patient = Table(
     "patient",
     metadata,
     Column("id", _ID, primary_key=True, autoincrement=False),
     Column("cx", Text, nullable=False, unique=True),
+    Column("announced", Boolean, nullable=False),
+    Column("survivor_id", BigInteger, ForeignKey("patient.id")),
+    Column("family_name", Text),
+    Column("given_name", Text),
+    Column("birth_date", Text),
+    Column("sex", Text),
+    Column("changed_at", Text),
+    Index(
+        "ix_patient_survivor_id",
+        "survivor_id",
+        sqlite_where=text("survivor_id IS NOT NULL"),
+        postgresql_where=text("survivor_id IS NOT NULL"),
+    ),
+)
+
+#: Merges and link changes as they came, for ever: what happened to a patient's objects, and by which message.
+patient_merge = Table(
+    "patient_merge",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=False),
+    Column("surviving", Text, nullable=False),
+    Column("subsumed", Text, nullable=False),
+    Column("local_id", Text),
+    Column("message_id", Text),
+    Column("merged_at", Text, nullable=False),
 )
 
 #: Trained zstd dictionaries; kept for ever, since fragments refer to them.
@@ -63,12 +90,14 @@ fragment_dictionary = Table(
 )
 
 #: DocumentEntries, SubmissionSets and Folders: narrow search columns and one ready ebRIM fragment each.
-#: ``time_*`` is creationTime, submissionTime or lastUpdateTime, by kind.
+#: ``time_*`` is creationTime, submissionTime or lastUpdateTime, by kind. A merge of patients changes
+#: ``patient_id`` and notes in ``submitted_patient_id`` whom the fragment names; a fragment never changes.
 registry_object = Table(
     "registry_object",
     metadata,
     Column("id", _ID, primary_key=True, autoincrement=False),
     Column("patient_id", BigInteger, ForeignKey("patient.id"), nullable=False),
+    Column("submitted_patient_id", BigInteger, ForeignKey("patient.id")),
     Column("kind", SmallInteger, nullable=False),
     Column("status", SmallInteger, nullable=False),
     Column("time_low", BigInteger),
@@ -98,6 +127,16 @@ registry_object = Table(
     Column("fragment", LargeBinary, nullable=False),
     Index("ix_registry_object_patient", "patient_id", "kind", "status", "time_low"),
     Index("ix_registry_object_unique_id", "unique_id"),
+    # Later versions only, and first ones that keep their sender's lid: the others are found by their
+    # entryUUID. Unique, so that of two updates of one version the second fails.
+    Index(
+        "uq_registry_object_version",
+        "logical_id",
+        "version",
+        unique=True,
+        sqlite_where=text("logical_id <> entry_uuid"),
+        postgresql_where=text("logical_id <> entry_uuid"),
+    ),
 )
 
 #: Associations; ``source_object`` and ``target_object`` are ids of registry_object or association.
@@ -180,4 +219,50 @@ stored_document = Table(
     Column("stored_at", Text, nullable=False),
     Index("ix_stored_document_sha256", "sha256"),
     sqlite_with_rowid=False,
+)
+
+#: What was removed from registry and repository, by whom and why; kept for ever.
+removal = Table(
+    "removal",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=False),
+    Column("removed_at", Text, nullable=False),
+    Column("transaction", Text, nullable=False),
+    Column("kind", SmallInteger),
+    Column("entry_uuid", Text),
+    Column("unique_id", Text),
+    Column("patient", Text),
+    Column("keep_until", Text),
+    Column("override_reason", Text),
+    Column("remover", Text, nullable=False),
+)
+
+#: Answers of the asynchronous exchange that wait for delivery. ``payload`` is what is sent; for a query or a
+#: retrieve it is the request, which is carried out when it is delivered.
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=False),
+    Column("created_at", Text, nullable=False),
+    Column("transaction", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("relates_to", Text),
+    Column("deferred", Boolean, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("last_error", Text),
+    Index("ix_delivery_due", "state", "due_at"),
+)
+
+#: How far each import has come, so that it can go on after a crash.
+import_progress = Table(
+    "import_progress",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("updated_at", Text, nullable=False),
 )

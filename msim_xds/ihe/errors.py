@@ -23,17 +23,23 @@ class ErrorCode:
     context: str = ""
 
 
-_SUBMIT = ("ITI-41", "ITI-42")
+_SUBMIT = ("ITI-41", "ITI-42", "ITI-61", "ITI-57", "ITI-92")
+_UPDATE = ("ITI-57", "ITI-92")
+_REGISTRY = ("ITI-42", "ITI-18", "ITI-51", "ITI-57", "ITI-61", "ITI-62", "ITI-92")
+_REPOSITORY = ("ITI-41", "ITI-43", "ITI-86")
+_QUERY = ("ITI-18", "ITI-51")
 
 
 _ROWS: Final = (
     ErrorCode(
         "UnresolvedReferenceException",
         "A referenced id is neither in the submission nor in the registry.",
-        _SUBMIT,
+        (*_SUBMIT, "ITI-62"),
     ),
     ErrorCode(
-        "XDSDocumentUniqueIdError", "This repository holds no document with this uniqueId.", ("ITI-43",)
+        "XDSDocumentUniqueIdError",
+        "This repository holds no document with this uniqueId.",
+        ("ITI-43", "ITI-86"),
     ),
     ErrorCode(
         "XDSDuplicateUniqueIdInRegistry",
@@ -84,16 +90,10 @@ _ROWS: Final = (
         ("ITI-41",),
         context="the uniqueId",
     ),
-    ErrorCode(
-        "XDSRegistryBusy", "The registry has too much to do; try again later.", ("ITI-41", "ITI-42", "ITI-18")
-    ),
-    ErrorCode(
-        "XDSRepositoryBusy", "The repository has too much to do; try again later.", ("ITI-41", "ITI-43")
-    ),
-    ErrorCode(
-        "XDSRegistryError", "The registry could not carry out the request.", ("ITI-41", "ITI-42", "ITI-18")
-    ),
-    ErrorCode("XDSRepositoryError", "The repository could not carry out the request.", ("ITI-41", "ITI-43")),
+    ErrorCode("XDSRegistryBusy", "The registry has too much to do; try again later.", ("ITI-41", *_REGISTRY)),
+    ErrorCode("XDSRepositoryBusy", "The repository has too much to do; try again later.", _REPOSITORY),
+    ErrorCode("XDSRegistryError", "The registry could not carry out the request.", ("ITI-41", *_REGISTRY)),
+    ErrorCode("XDSRepositoryError", "The repository could not carry out the request.", _REPOSITORY),
     ErrorCode(
         "XDSRegistryMetadataError", "The metadata breaks a rule of the framework or of this domain.", _SUBMIT
     ),
@@ -106,40 +106,102 @@ _ROWS: Final = (
     ErrorCode(
         "XDSRegistryOutOfResources",
         "The registry has run out of a resource, such as disk space.",
-        ("ITI-41", "ITI-42", "ITI-18"),
+        ("ITI-41", *_REGISTRY),
     ),
     ErrorCode(
         "XDSRepositoryOutOfResources",
         "The repository has run out of a resource, such as disk space.",
-        ("ITI-41", "ITI-43"),
+        _REPOSITORY,
     ),
     ErrorCode(
         "XDSResultNotSinglePatient",
         "A LeafClass answer to a query by id would mix patients; ask for ObjectRef or narrow the ids.",
-        ("ITI-18",),
+        _QUERY,
     ),
     ErrorCode(
         "XDSStoredQueryMissingParam",
         "A required query parameter is absent.",
-        ("ITI-18",),
+        _QUERY,
         context="the parameter's name",
     ),
     ErrorCode(
         "XDSStoredQueryParamNumber",
         "Parameters that exclude each other were sent together, or a single-valued one has several values.",
-        ("ITI-18",),
+        _QUERY,
         context="the parameter's name",
     ),
-    ErrorCode("XDSTooManyResults", "The result exceeds the limit; narrow the query.", ("ITI-18", "ITI-43")),
+    ErrorCode("XDSTooManyResults", "The result exceeds the limit; narrow the query.", (*_QUERY, "ITI-43")),
     ErrorCode(
         "XDSUnknownPatientId",
         "The patient id is not known to this registry.",
-        ("ITI-41", "ITI-42", "ITI-18"),
+        ("ITI-41", *_REGISTRY),
         context="the patient id",
     ),
-    ErrorCode("XDSUnknownRepositoryId", "The RepositoryUniqueId is not this repository's.", ("ITI-43",)),
     ErrorCode(
-        "XDSUnknownStoredQuery", "The AdhocQuery id is not a stored query of this transaction.", ("ITI-18",)
+        "XDSUnknownRepositoryId", "The RepositoryUniqueId is not this repository's.", ("ITI-43", "ITI-86")
+    ),
+    ErrorCode(
+        "XDSUnknownStoredQuery", "The AdhocQuery id is not a stored query of this transaction.", _QUERY
+    ),
+    ErrorCode(
+        "XDSMetadataUpdateError",
+        "The update cannot be made: the object is not updatable, or has the requested status already.",
+        ("ITI-57",),
+        context="the id of the object",
+    ),
+    ErrorCode(
+        "XDSPatientIDReconciliationError",
+        "The update would connect objects of different patients, or move one that is still connected.",
+        _UPDATE,
+        context="the id of the object",
+    ),
+    ErrorCode(
+        "XDSMetadataUpdateOperationError",
+        "The requested update cannot be understood, or operations contradict each other.",
+        _UPDATE,
+        context="the id of the object",
+    ),
+    ErrorCode(
+        "XDSMetadataVersionError",
+        "PreviousVersion is not the latest version, or there is no such logical object.",
+        _UPDATE,
+        context="the id of the object",
+    ),
+    ErrorCode(
+        "XDSMetadataAnnotationError",
+        "The HasMember of an updated object lacks its annotation, or has a wrong one.",
+        ("ITI-92",),
+        context="the id of the object",
+    ),
+    ErrorCode(
+        "XDSMetadataIdentifierError",
+        "The uniqueId or logicalID differs from that of the object to update.",
+        ("ITI-92",),
+        context="the id of the object",
+    ),
+    ErrorCode(
+        "XDSObjectTypeError", "The objectType changed, or the object is no DocumentEntry.", ("ITI-92",)
+    ),
+    ErrorCode("XDSInvalidRequestException", "The request is no restricted update.", ("ITI-92",)),
+    ErrorCode(
+        "UnmodifiableMetadataError", "An attribute changed that this transaction may not change.", ("ITI-92",)
+    ),
+    ErrorCode("LocalPolicyRestrictionError", "This domain's policy forbids the update.", ("ITI-92",)),
+    ErrorCode(
+        "ReferencesExistException",
+        "An Association that stays would refer to a removed object.",
+        ("ITI-62",),
+    ),
+    ErrorCode(
+        "XDSUnreferencedObjectException",
+        "An object that stays would be left without the Association that must hold it.",
+        ("ITI-62",),
+    ),
+    ErrorCode(
+        "XDSRemoveDocumentsError",
+        "The document is here but cannot be removed.",
+        ("ITI-86",),
+        context="the uniqueId",
     ),
 )
 

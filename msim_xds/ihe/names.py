@@ -17,6 +17,8 @@ RS: Final = "urn:oasis:names:tc:ebxml-regrep:xsd:rs:3.0"
 LCM: Final = "urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0"
 QUERY: Final = "urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0"
 XDS: Final = "urn:ihe:iti:xds-b:2007"
+RMD: Final = "urn:ihe:iti:rmd:2017"
+HL7V3: Final = "urn:hl7-org:v3"
 XML: Final = "http://www.w3.org/XML/1998/namespace"
 
 

@@ -1,4 +1,4 @@
-"""The transactions this server speaks, one row each (ITI TF-2 3.18, 3.41, 3.42, 3.43; Appendix V)."""
+"""The transactions this server speaks, one row each (ITI TF-2 3.x; Appendix V)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Final
 
-from msim_xds.ihe.names import LCM, QUERY, RS, XDS
+from msim_xds.ihe.names import LCM, QUERY, RMD, RS, XDS
 
 
 class Endpoint(StrEnum):
@@ -97,6 +97,84 @@ ITI_43: Final = Transaction(
     invalid="XDSRepositoryError",
     failure="XDSRepositoryError",
     section="ITI TF-2 3.43",
+)
+ITI_51: Final = Transaction(
+    name="ITI-51",
+    title="Multi-Patient Stored Query",
+    action="urn:ihe:iti:2009:MultiPatientStoredQuery",
+    answer_action="urn:ihe:iti:2009:MultiPatientStoredQueryResponse",
+    body=f"{{{QUERY}}}AdhocQueryRequest",
+    answer=AnswerKind.ADHOC_QUERY_RESPONSE,
+    endpoint=Endpoint.REGISTRY,
+    mtom=False,
+    invalid="XDSRegistryError",
+    failure="XDSRegistryError",
+    section="ITI TF-2 3.51",
+)
+ITI_57: Final = Transaction(
+    name="ITI-57",
+    title="Update Document Set",
+    action="urn:ihe:iti:2010:UpdateDocumentSet",
+    answer_action="urn:ihe:iti:2010:UpdateDocumentSetResponse",
+    body=f"{{{LCM}}}SubmitObjectsRequest",
+    answer=AnswerKind.REGISTRY_RESPONSE,
+    endpoint=Endpoint.REGISTRY,
+    mtom=False,
+    invalid="XDSRegistryMetadataError",
+    failure="XDSRegistryError",
+    section="ITI TF-2 3.57",
+)
+ITI_61: Final = Transaction(
+    name="ITI-61",
+    title="Register On-Demand Document Entry",
+    action="urn:ihe:iti:2010:RegisterOnDemandDocumentEntry",
+    answer_action="urn:ihe:iti:2010:RegisterOnDemandDocumentResponse",
+    body=f"{{{LCM}}}SubmitObjectsRequest",
+    answer=AnswerKind.REGISTRY_RESPONSE,
+    endpoint=Endpoint.REGISTRY,
+    mtom=False,
+    invalid="XDSRegistryMetadataError",
+    failure="XDSRegistryError",
+    section="ITI TF-2 3.61",
+)
+ITI_62: Final = Transaction(
+    name="ITI-62",
+    title="Remove Metadata",
+    action="urn:ihe:iti:2010:DeleteDocumentSet",
+    answer_action="urn:ihe:iti:2010:DeleteDocumentSetResponse",
+    body=f"{{{LCM}}}RemoveObjectsRequest",
+    answer=AnswerKind.REGISTRY_RESPONSE,
+    endpoint=Endpoint.REGISTRY,
+    mtom=False,
+    invalid="XDSRegistryError",
+    failure="XDSRegistryError",
+    section="ITI TF-2 3.62",
+)
+ITI_86: Final = Transaction(
+    name="ITI-86",
+    title="Remove Documents",
+    action="urn:ihe:iti:2017:RemoveDocuments",
+    answer_action="urn:ihe:iti:2017:RemoveDocumentsResponse",
+    body=f"{{{RMD}}}RemoveDocumentsRequest",
+    answer=AnswerKind.REGISTRY_RESPONSE,
+    endpoint=Endpoint.REPOSITORY,
+    mtom=False,
+    invalid="XDSRepositoryError",
+    failure="XDSRepositoryError",
+    section="ITI TF-2 3.86",
+)
+ITI_92: Final = Transaction(
+    name="ITI-92",
+    title="Restricted Update Document Set",
+    action="urn:ihe:iti:2018:RestrictedUpdateDocumentSet",
+    answer_action="urn:ihe:iti:2018:RestrictedUpdateDocumentSetResponse",
+    body=f"{{{LCM}}}SubmitObjectsRequest",
+    answer=AnswerKind.REGISTRY_RESPONSE,
+    endpoint=Endpoint.REGISTRY,
+    mtom=False,
+    invalid="XDSRegistryMetadataError",
+    failure="XDSRegistryError",
+    section="ITI TF-2 3.92",
 )
 
 TRANSACTIONS: Final = (ITI_18, ITI_41, ITI_42, ITI_43)

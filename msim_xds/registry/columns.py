@@ -16,6 +16,8 @@ from msim_xds.metadata.period import period
 STATUS: Final = {Status.APPROVED: 1, Status.DEPRECATED: 2}
 APPROVED: Final = STATUS[Status.APPROVED]
 DEPRECATED: Final = STATUS[Status.DEPRECATED]
+#: Deprecated too, since a later version of the same logical object exists (ITI TF-2 3.57).
+SUPERSEDED: Final = 3
 
 #: Association types as stored. Numbers are for ever; the two that only ITI-57 knows are never stored.
 ASSOCIATION_TYPE: Final = {

@@ -24,6 +24,7 @@ from msim_xds.registry.drafts import Draft, Drafter
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.holdings import Identity
 from msim_xds.registry.lifecycle import consequences
+from msim_xds.registry.patients import Patient
 from msim_xds.registry.store_rules import Facts
 from msim_xds.settings import PatientPolicy, Settings
 
@@ -72,13 +73,14 @@ class Registration:
             Refused: with every finding.
         """
         refused = bool(errors(draft.findings))
-        patient_id = self._patient(connection, draft, refused=refused)
+        patient = self._patient(connection, draft, refused=refused)
+        patient_id = None if patient is None else patient.id
         facts = _facts(connection, draft, patient_id, _identities(connection, draft, refused=refused))
         if not refused and _is_retry(draft, facts):
             return draft.findings
         found = [
             *draft.findings,
-            *self._unknown_patient(draft, patient_id),
+            *self._unknown_patient(draft, patient),
             *store_rules.findings(draft.submission, draft.places, facts),
         ]
         if patient_id is None or errors(found):
@@ -86,26 +88,31 @@ class Registration:
         self._write(connection, draft, facts, patient_id)
         return draft.findings
 
-    def _patient(self, connection: Connection, draft: Draft, *, refused: bool) -> int | None:
-        """The patient's key; None for one that is unknown.
+    def _patient(self, connection: Connection, draft: Draft, *, refused: bool) -> Patient | None:
+        """The patient; None for one that the registry has not met.
 
         Its row is locked, so that one patient's submissions come one after another: what is read from here on
         stays true until the end.
         """
         if not draft.patient:
             return None
-        key = patients.lock(connection, draft.patient)
-        if key is None and self._takes_any_patient and not refused:
-            key = patients.add(connection, draft.patient)
-        return key
+        patient = patients.lock(connection, draft.patient)
+        if patient is None and self._takes_any_patient and not refused:
+            patient = patients.add(connection, draft.patient)
+        return patient
 
-    def _unknown_patient(self, draft: Draft, patient_id: int | None) -> list[Finding]:
-        if patient_id is not None or self._takes_any_patient or not draft.patient:
+    def _unknown_patient(self, draft: Draft, patient: Patient | None) -> list[Finding]:
+        """That the patient's id is not in use (ITI TF-2 3.42.4.1.3.3, 3.8.4.2.3)."""
+        if patient is not None and patient.survivor_id is not None:
+            problem = "this id was merged into another patient's"
+        elif not draft.patient or self._takes_any_patient or (patient is not None and patient.announced):
             return []
+        else:
+            problem = "this patient is not known to the registry"
         return [
             Finding(
                 "XDSUnknownPatientId",
-                "this patient is not known to the registry",
+                problem,
                 draft.places[draft.submission.submission_sets[0].entry_uuid],
                 "patientId",
                 draft.patient,

@@ -131,7 +131,7 @@ def store(registry: Registry, model: Model) -> None:
     ]
     links = [AssociationDraft(a, *registry.codec.pack(fragments.write(a))) for a in model.links]
     with registry.database.write() as connection:
-        patient = patients.add(connection, model.patient)
+        patient = patients.add(connection, model.patient).id
         ids = list(allocate(connection, len(objects) + len(links)))
         names = [*model.objects, *(a.entry_uuid for a in model.links)]
         keys = dict(zip(names, ids, strict=True))

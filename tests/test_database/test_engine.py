@@ -29,7 +29,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 def _add(database: Database, key: int) -> None:
     with database.write() as connection:
-        connection.execute(patient.insert(), {"id": key, "cx": f"{key}^^^&1.2.3&ISO"})
+        connection.execute(patient.insert(), {"id": key, "cx": f"{key}^^^&1.2.3&ISO", "announced": False})
 
 
 def _count(database: Database) -> int:
@@ -39,7 +39,7 @@ def _count(database: Database) -> int:
 
 def test_write_commits_at_the_end(database: Database) -> None:
     with database.write() as connection:
-        connection.execute(patient.insert(), {"id": 1, "cx": "1^^^&1.2.3&ISO"})
+        connection.execute(patient.insert(), {"id": 1, "cx": "1^^^&1.2.3&ISO", "announced": False})
         assert _count(database) == 0
     assert _count(database) == 1
 
@@ -47,7 +47,7 @@ def test_write_commits_at_the_end(database: Database) -> None:
 def test_write_rolls_back_on_any_exception(database: Database) -> None:
     def interrupted() -> None:
         with database.write() as connection:
-            connection.execute(patient.insert(), {"id": 1, "cx": "1^^^&1.2.3&ISO"})
+            connection.execute(patient.insert(), {"id": 1, "cx": "1^^^&1.2.3&ISO", "announced": False})
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -168,7 +168,7 @@ def test_allocated_ids_are_fresh_under_concurrency(database: Database) -> None:
         for _ in range(10):
             with database.write() as connection:
                 ids = allocate(connection, 3)
-                rows = [{"id": key, "cx": f"{key}^^^&1.2.3&ISO"} for key in ids]
+                rows = [{"id": key, "cx": f"{key}^^^&1.2.3&ISO", "announced": False} for key in ids]
                 connection.execute(patient.insert(), rows)
             taken.extend(ids)
 
@@ -184,7 +184,7 @@ def test_allocated_ids_are_fresh_under_concurrency(database: Database) -> None:
 def test_an_id_is_not_given_again_after_the_newest_object_is_gone(database: Database) -> None:
     with database.write() as connection:
         (first,) = allocate(connection, 1)
-        connection.execute(patient.insert(), {"id": first, "cx": "1^^^&1.2.3&ISO"})
+        connection.execute(patient.insert(), {"id": first, "cx": "1^^^&1.2.3&ISO", "announced": False})
     with database.write() as connection:
         connection.execute(patient.delete())
     with database.write() as connection:

@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 import msim_xds.database.migrations as migrations
 from msim_xds.database import schema
@@ -59,10 +59,10 @@ def test_fragments_are_not_compressed_again_by_postgresql(postgres_url: str) -> 
 def test_migrating_twice_changes_nothing(database: Database) -> None:
     database.migrate()
     with database.write() as connection:
-        connection.execute(schema.patient.insert(), {"id": 1, "cx": "1^^^&1.2&ISO"})
+        connection.execute(schema.patient.insert(), {"id": 1, "cx": "1^^^&1.2&ISO", "announced": False})
     database.migrate()
     with database.read() as connection:
-        assert connection.execute(schema.patient.select()).all() == [(1, "1^^^&1.2&ISO")]
+        assert connection.execute(select(schema.patient.c.cx)).scalars().all() == ["1^^^&1.2&ISO"]
     database.check_schema()
 
 

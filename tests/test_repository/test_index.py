@@ -199,7 +199,7 @@ def register(database: Database, number: int, document: StoredDocument, **change
     }
     with database.write() as connection:
         if not connection.execute(select(patient.c.id)).first():
-            connection.execute(insert(patient), {"id": 1, "cx": "1^^^&1.2&ISO"})
+            connection.execute(insert(patient), {"id": 1, "cx": "1^^^&1.2&ISO", "announced": False})
         connection.execute(insert(registry_object), row)
 
 

@@ -22,13 +22,7 @@ def upgrade() -> None:
     else:
         counter = op.create_table("object_counter", sa.Column("last", sa.BigInteger(), nullable=False))
         op.bulk_insert(counter, [{"last": 0}])
-    op.create_table(
-        "patient",
-        sa.Column("id", _ID, autoincrement=False, nullable=False),
-        sa.Column("cx", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_patient"),
-        sa.UniqueConstraint("cx", name="uq_patient_cx"),
-    )
+    _create_patients()
     op.create_table(
         "fragment_dictionary",
         sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
@@ -38,9 +32,46 @@ def upgrade() -> None:
     _create_objects()
     _create_repeated_attributes()
     _create_identities()
+    _create_records_and_queues()
     if on_postgresql:  # fragments are compressed already
         for table in ("registry_object", "association"):
             op.execute(f"ALTER TABLE {table} ALTER COLUMN fragment SET STORAGE EXTERNAL")
+
+
+def _create_patients() -> None:
+    op.create_table(
+        "patient",
+        sa.Column("id", _ID, autoincrement=False, nullable=False),
+        sa.Column("cx", sa.Text(), nullable=False),
+        sa.Column("announced", sa.Boolean(), nullable=False),
+        sa.Column("survivor_id", sa.BigInteger()),
+        sa.Column("family_name", sa.Text()),
+        sa.Column("given_name", sa.Text()),
+        sa.Column("birth_date", sa.Text()),
+        sa.Column("sex", sa.Text()),
+        sa.Column("changed_at", sa.Text()),
+        sa.PrimaryKeyConstraint("id", name="pk_patient"),
+        sa.ForeignKeyConstraint(["survivor_id"], ["patient.id"], name="fk_patient_survivor_id"),
+        sa.UniqueConstraint("cx", name="uq_patient_cx"),
+    )
+    _create_partial_index("ix_patient_survivor_id", "patient", ["survivor_id"], "survivor_id IS NOT NULL")
+    op.create_table(
+        "patient_merge",
+        sa.Column("id", _ID, autoincrement=False, nullable=False),
+        sa.Column("surviving", sa.Text(), nullable=False),
+        sa.Column("subsumed", sa.Text(), nullable=False),
+        sa.Column("local_id", sa.Text()),
+        sa.Column("message_id", sa.Text()),
+        sa.Column("merged_at", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_patient_merge"),
+    )
+
+
+def _create_partial_index(
+    name: str, table: str, columns: list[str], condition: str, *, unique: bool = False
+) -> None:
+    where = sa.text(condition)
+    op.create_index(name, table, columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 def _create_objects() -> None:
@@ -48,6 +79,7 @@ def _create_objects() -> None:
         "registry_object",
         sa.Column("id", _ID, autoincrement=False, nullable=False),
         sa.Column("patient_id", sa.BigInteger(), nullable=False),
+        sa.Column("submitted_patient_id", sa.BigInteger()),
         sa.Column("kind", sa.SmallInteger(), nullable=False),
         sa.Column("status", sa.SmallInteger(), nullable=False),
         sa.Column("time_low", sa.BigInteger()),
@@ -76,6 +108,9 @@ def _create_objects() -> None:
         sa.Column("dictionary_id", sa.SmallInteger(), nullable=False),
         sa.Column("fragment", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["patient_id"], ["patient.id"], name="fk_registry_object_patient_id"),
+        sa.ForeignKeyConstraint(
+            ["submitted_patient_id"], ["patient.id"], name="fk_registry_object_submitted_patient_id"
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_registry_object"),
         sa.UniqueConstraint("entry_uuid", name="uq_registry_object_entry_uuid"),
     )
@@ -83,6 +118,13 @@ def _create_objects() -> None:
         "ix_registry_object_patient", "registry_object", ["patient_id", "kind", "status", "time_low"]
     )
     op.create_index("ix_registry_object_unique_id", "registry_object", ["unique_id"])
+    _create_partial_index(
+        "uq_registry_object_version",
+        "registry_object",
+        ["logical_id", "version"],
+        "logical_id <> entry_uuid",
+        unique=True,
+    )
     op.create_table(
         "association",
         sa.Column("id", _ID, autoincrement=False, nullable=False),
@@ -157,9 +199,54 @@ def _create_identities() -> None:
     op.create_index("ix_stored_document_sha256", "stored_document", ["sha256"])
 
 
+def _create_records_and_queues() -> None:
+    op.create_table(
+        "removal",
+        sa.Column("id", _ID, autoincrement=False, nullable=False),
+        sa.Column("removed_at", sa.Text(), nullable=False),
+        sa.Column("transaction", sa.Text(), nullable=False),
+        sa.Column("kind", sa.SmallInteger()),
+        sa.Column("entry_uuid", sa.Text()),
+        sa.Column("unique_id", sa.Text()),
+        sa.Column("patient", sa.Text()),
+        sa.Column("keep_until", sa.Text()),
+        sa.Column("override_reason", sa.Text()),
+        sa.Column("remover", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_removal"),
+    )
+    op.create_table(
+        "delivery",
+        sa.Column("id", _ID, autoincrement=False, nullable=False),
+        sa.Column("created_at", sa.Text(), nullable=False),
+        sa.Column("transaction", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("message_id", sa.Text(), nullable=False),
+        sa.Column("relates_to", sa.Text()),
+        sa.Column("deferred", sa.Boolean(), nullable=False),
+        sa.Column("content_type", sa.Text(), nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_error", sa.Text()),
+        sa.PrimaryKeyConstraint("id", name="pk_delivery"),
+    )
+    op.create_index("ix_delivery_due", "delivery", ["state", "due_at"])
+    op.create_table(
+        "import_progress",
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("source", name="pk_import_progress"),
+    )
+
+
 def downgrade() -> None:
     """Back to an empty database."""
     for table in (
+        "import_progress",
+        "delivery",
+        "removal",
         "stored_document",
         "unique_identity",
         "object_reference",
@@ -168,6 +255,7 @@ def downgrade() -> None:
         "association",
         "registry_object",
         "fragment_dictionary",
+        "patient_merge",
         "patient",
     ):
         op.drop_table(table)
