@@ -31,6 +31,10 @@ class Level(StrEnum):
     REJECT = "reject"
 
 
+#: A host in a list of allowed ones, with a port or without.
+_HOST = r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z]([0-9A-Za-z._-]*[0-9A-Za-z])?)(:[0-9]{1,5})?$"
+
+
 class _Section(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
@@ -148,6 +152,9 @@ class PatientSettings(_Section):
     default_authority: str = Field(
         "", description="OID that a feed's id belongs to when it names no authority; empty refuses such ids."
     )
+    default_namespace: str = Field(
+        "", description="Namespace id by which feeds name `default_authority` where they give no OID."
+    )
     pesel: Level = Field(
         Level.OFF,
         description="What a PESEL with a wrong checksum or date does in a feed; a PESEL is never required.",
@@ -168,6 +175,10 @@ class MllpSettings(_Section):
     message_bytes: int = Field(1 * MIB, ge=1024, description="Largest message.")
     idle_timeout_s: float = Field(300.0, gt=0, description="Longest silence on a connection.")
     message_timeout_s: float = Field(30.0, gt=0, description="Longest time for one message to arrive.")
+    character_set: str = Field(
+        "UNICODE UTF-8",
+        description="Character set (HL7 table 0211) of messages that name none in MSH-18, such as 8859/2.",
+    )
     tls_certificate: Path | None = Field(None, description="PEM file; with it the feed speaks TLS only.")
     tls_key: Path | None = Field(None, description="PEM file of its private key.")
     tls_client_ca: Path | None = Field(
@@ -201,16 +212,25 @@ class OnDemandSettings(_Section):
 class DeliverySettings(_Section):
     """Asynchronous Web Services Exchange: answers sent to wsa:ReplyTo."""
 
-    reply_hosts: tuple[str, ...] = Field(
+    reply_hosts: tuple[Annotated[str, Field(pattern=_HOST)], ...] = Field(
         (),
-        description="host or host:port to which answers may be sent; empty refuses every ReplyTo that is not "
-        "anonymous.",
+        description="Hosts to which answers may be sent: `host` with any port, `host:port`, IPv6 in brackets, "
+        "names beyond ASCII in punycode. Empty refuses every ReplyTo that is not anonymous.",
     )
     queue: int = Field(10000, ge=1, description="Most answers waiting; further asynchronous requests fault.")
+    queue_bytes: int = Field(256 * MIB, ge=65536, description="Most octets of answers and requests waiting.")
+    senders: int = Field(
+        4, ge=1, description="Answers sent at a time by each worker, one at a time to each host."
+    )
     attempts: int = Field(12, ge=1, description="Attempts until an answer is given up.")
     first_pause_s: float = Field(1.0, gt=0, description="Pause after the first failed attempt; it doubles.")
     longest_pause_s: float = Field(900.0, gt=0, description="Longest pause between attempts.")
-    timeout_s: float = Field(30.0, gt=0, description="Longest wait for the receiver of an answer.")
+    timeout_s: float = Field(30.0, gt=0, description="Longest silence of the receiver of an answer.")
+    lease_s: float = Field(
+        60.0,
+        gt=0,
+        description="Time after which the work of a server process that has died is taken over by another.",
+    )
     ca_file: Path | None = Field(None, description="PEM file of authorities trusted for https addresses.")
     certificate: Path | None = Field(None, description="PEM file with our client certificate and key.")
 

@@ -237,8 +237,10 @@ removal = Table(
     Column("remover", Text, nullable=False),
 )
 
-#: Answers of the asynchronous exchange that wait for delivery. ``payload`` is what is sent; for a query or a
-#: retrieve it is the request, which is carried out when it is delivered.
+#: Answers of the asynchronous exchange that wait for delivery; deleted when they are delivered. ``payload`` is
+#: the envelope to send; for a query or a retrieve it is the request, carried out at each attempt. ``due_at``
+#: counts milliseconds since 1970 by the database's clock; while a process works on a row it is the moment at
+#: which others may take the row over.
 delivery = Table(
     "delivery",
     metadata,
@@ -246,10 +248,13 @@ delivery = Table(
     Column("created_at", Text, nullable=False),
     Column("transaction", Text, nullable=False),
     Column("address", Text, nullable=False),
+    Column("host", Text, nullable=False),
     Column("message_id", Text, nullable=False),
-    Column("relates_to", Text),
+    Column("relates_to", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("mtom", Boolean, nullable=False),
     Column("deferred", Boolean, nullable=False),
-    Column("content_type", Text, nullable=False),
+    Column("remote_address", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("state", SmallInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
