@@ -73,6 +73,12 @@ class Draft:
         sets = self.submission.submission_sets
         return (sets[0].patient_id or "").strip() if len(sets) == 1 else ""
 
+    @property
+    def set_place(self) -> str:
+        """How findings name the SubmissionSet."""
+        sets = self.submission.submission_sets
+        return self.places[sets[0].entry_uuid] if sets else "SubmitObjectsRequest"
+
 
 class Drafter:
     """Judges, resolves and packs submissions; safe to share between threads."""

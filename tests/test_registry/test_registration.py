@@ -132,7 +132,7 @@ class TestPatients:
         (finding,) = registering.refused(single_document())
         assert (finding.code, finding.context) == ("XDSUnknownPatientId", PATIENT)
         with database.write() as connection:
-            connection.execute(patient.insert(), {"id": 1, "cx": PATIENT, "announced": False})
+            connection.execute(patient.insert(), {"id": 1, "cx": PATIENT, "announced": True})
         registering.register(single_document())
 
 
