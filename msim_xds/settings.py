@@ -314,6 +314,9 @@ class SearchSettings(_Section):
         False, description="Offer the stored queries that are not Final Text yet (FindDocumentsExclude, …)."
     )
     fold_authors: bool = Field(False, description="authorPerson patterns ignore case and diacritics.")
+    all_patients_timeout_s: float = Field(
+        5.0, gt=0, description="Longest search of an ITI-51 query that names no patient."
+    )
     unknown_patient: Literal["empty", "error"] = Field(
         "empty", description="A query for an unknown patient: empty Success, or XDSUnknownPatientId."
     )

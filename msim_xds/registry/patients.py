@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from msim_xds.database.driver import Prepared
 from msim_xds.database.engine import allocate
 from msim_xds.database.schema import patient
+from msim_xds.metadata.identity import Demographics
 
 
 class Patient(NamedTuple):
@@ -27,6 +28,16 @@ class Patient(NamedTuple):
     survivor_id: int | None
 
 
+class Listed(NamedTuple):
+    """A patient as operators see it; ``survivor`` is the CX of the one that it was merged into."""
+
+    cx: str
+    announced: bool
+    survivor: str | None
+    demographics: Demographics
+    changed_at: str | None
+
+
 _FIND: Final = select(patient.c.id, patient.c.announced, patient.c.survivor_id).where(
     patient.c.cx == bindparam("cx")
 )
@@ -38,6 +49,30 @@ _ADD: Final = {
     "sqlite": insert(patient),
     "postgresql": postgresql.insert(patient).on_conflict_do_nothing(),
 }
+#: What the message does not tell stays as it was.
+_ANNOUNCE: Final = (
+    update(patient)
+    .where(patient.c.id == bindparam("key"))
+    .values(
+        announced=True,
+        changed_at=bindparam("now"),
+        **{name: func.coalesce(bindparam(f"new_{name}"), patient.c[name]) for name in Demographics._fields},
+    )
+)
+_SURVIVOR: Final = patient.alias("survivor")
+_LIST: Final = (
+    select(
+        patient.c.cx,
+        patient.c.announced,
+        _SURVIVOR.c.cx,
+        *(patient.c[name] for name in Demographics._fields),
+        patient.c.changed_at,
+    )
+    .outerjoin(_SURVIVOR, _SURVIVOR.c.id == patient.c.survivor_id)
+    .where(patient.c.cx > bindparam("after"))
+    .order_by(patient.c.cx)
+    .limit(bindparam("most"))
+)
 
 
 def find(connection: Connection, cx: str) -> Patient | None:
@@ -59,6 +94,23 @@ def add(connection: Connection, cx: str, *, announced: bool = False) -> Patient:
     if added is None:
         raise RuntimeError("a patient that was just added is not there")
     return added
+
+
+def announce(connection: Connection, patient_id: int, demographics: Demographics, now: str) -> None:
+    """Note that a patient was announced, and what the message tells of the person."""
+    told = {f"new_{name}": value for name, value in demographics._asdict().items()}
+    connection.execute(_ANNOUNCE, {"key": patient_id, "now": now, **told})
+
+
+def listed(connection: Connection, after: str = "", most: int = 1000) -> list[Listed]:
+    """The next patients behind the CX ``after``, in order of their CX."""
+    rows = connection.execute(_LIST, {"after": after, "most": most})
+    return [_listed(*row) for row in rows]
+
+
+def _listed(cx: str, announced: bool, survivor: str | None, *rest: Any) -> Listed:  # noqa: ANN401
+    *person, changed_at = rest
+    return Listed(cx, bool(announced), survivor, Demographics(*person), changed_at)
 
 
 def _patient(rows: list[tuple[int, bool, int | None]]) -> Patient | None:

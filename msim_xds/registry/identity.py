@@ -1,0 +1,123 @@
+"""Patient identity: what feeds and operators announce, merge and link, each in one transaction.
+
+Source: ITI TF-2 3.8 (Patient Identity Feed), 3.44 (the same in HL7 v3), 3.64 (XAD-PID Link Change).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from msim_xds.database.engine import Database
+from msim_xds.findings import Finding, Refused, errors
+from msim_xds.metadata.identity import Announcement, Domain, LinkChange, Merge
+from msim_xds.registry import merging, patients
+from msim_xds.registry.patients import Listed
+from msim_xds.registry.relinking import Relinker
+from msim_xds.settings import PatientPolicy, PatientSettings
+
+_PAGE = 1000
+
+
+class PatientIdentity:
+    """Changes and lists the patients of the registry; safe to share between threads.
+
+    Every change is committed when its method returns, and not made at all when it raises.
+
+    Args:
+        database: where the registry is.
+        settings: the domain's authorities and policies.
+        relinker: moves entries by their sourcePatientId.
+        clock: the time of day, UTC.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: PatientSettings,
+        relinker: Relinker,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._domain = Domain(settings)
+        self._relinker = relinker
+        self._clock = clock
+        self._any_patient = settings.policy is PatientPolicy.OPEN
+
+    def announce(self, announcement: Announcement) -> list[Finding]:
+        """Make a patient's ids known; again is harmless, and an update of an unknown patient adds it.
+
+        Returns:
+            Warnings.
+
+        Raises:
+            Refused: no id of the domain, a PESEL that ``patients.pesel`` rejects, or an id that was merged.
+        """
+        ids = self._domain.ids(announcement.patient)
+        doubts = self._domain.doubts(announcement)
+        if errors(doubts):
+            raise Refused(doubts)
+        now = self._now()
+        with self._database.write() as connection:
+            for cx in sorted(ids):
+                patient = patients.lock(connection, cx) or patients.add(connection, cx)
+                if patient.survivor_id is not None:
+                    raise Refused([merging.already_merged(cx, announcement.patient.place)])
+                patients.announce(connection, patient.id, announcement.demographics, now)
+        return doubts
+
+    def merge(self, merge: Merge, message_id: str | None = None) -> None:
+        """Merge two patients for good.
+
+        Raises:
+            Refused: the ids are not two active ids of the domain (ITI TF-2 3.8.4.2.3).
+        """
+        surviving, subsumed = self._domain.pair(merge)
+        places = merge.surviving.place, merge.subsumed.place
+        if surviving == subsumed:
+            raise Refused([merging.same_id(subsumed, merge.subsumed.place)])
+        now = self._now()
+        with self._database.write() as connection:
+            pair = merging.lock_both(
+                connection, surviving, subsumed, any_patient=self._any_patient, places=places
+            )
+            merging.merge(connection, *pair, now)
+            merging.record(connection, surviving, subsumed, message_id, now)
+
+    def relink(self, change: LinkChange, message_id: str | None = None) -> int:
+        """Give the entries of a local id to another patient, or to another local id of the same patient.
+
+        Returns:
+            How many entries there are new versions of.
+
+        Raises:
+            Refused: the ids are not active ids of the domain, or the message names no local id.
+        """
+        patient, previous = self._domain.single(change.patient), self._domain.single(change.previous)
+        link = self._relinker.link(self._domain, change, changes_patient=patient != previous)
+        now = self._now()
+        with self._database.write() as connection:
+            to, from_ = merging.lock_both(
+                connection,
+                patient,
+                previous,
+                any_patient=self._any_patient,
+                places=(change.patient.place, change.previous.place),
+            )
+            moved = self._relinker.relink(connection, link, patient, to.id, from_.id)
+            merging.record(connection, patient, previous, message_id, now, link.local)
+        return moved
+
+    def listed(self) -> Iterator[Listed]:
+        """Every patient, in order of their CX, read page by page."""
+        after = ""
+        while True:
+            with self._database.read() as connection:
+                page = patients.listed(connection, after, _PAGE)
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].cx
+
+    def _now(self) -> str:
+        return self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
