@@ -263,11 +263,19 @@ delivery = Table(
     Index("ix_delivery_due", "state", "due_at"),
 )
 
-#: How far each import has come, so that it can go on after a crash.
+#: How far each import has come, so that it can go on after a crash: submissions dealt with, by outcome, and
+#: the octets of its report. A row is written in the transaction of the batch that it counts.
 import_progress = Table(
     "import_progress",
     metadata,
     Column("source", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("report", Text, nullable=False),
+    Column("report_octets", BigInteger, nullable=False),
     Column("position", BigInteger, nullable=False),
+    Column("imported", BigInteger, nullable=False),
+    Column("present", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
     Column("updated_at", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
