@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from msim_xds.database.engine import Database
-from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43
+from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, ITI_61
 from msim_xds.metadata.rules import Rules
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.registration import Registration
@@ -65,6 +65,8 @@ class Node:
             ITI_41.name: self.repository.provide_and_register,
             ITI_42.name: self.registry.register_document_set,
             ITI_43.name: self.repository.retrieve,
+            ITI_51.name: self.queries.answer,
+            ITI_61.name: self.registry.register_document_set,
         }
 
     def ready(self) -> Mapping[str, object]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Final
 
-from msim_xds.ihe.names import LCM, QUERY, RMD, RS, XDS
+from msim_xds.ihe.names import LCM, QUERY, RMD, RS, XDS, ObjectKind
 
 
 class Endpoint(StrEnum):
@@ -30,7 +30,8 @@ class Transaction:
 
     ``action`` is the request's wsa:Action, ``body`` the Clark name of the payload, ``mtom`` whether the
     transaction is an MTOM/XOP message in both directions. ``invalid`` and ``failure`` are the fallback
-    error codes for an invalid request and for an internal failure.
+    error codes for an invalid request and for an internal failure. ``registers`` is the kind of DocumentEntry
+    that it adds to the registry, if any.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Transaction:
     invalid: str
     failure: str
     section: str
+    registers: ObjectKind = ObjectKind.STABLE_DOCUMENT_ENTRY
 
 
 ITI_18: Final = Transaction(
@@ -136,6 +138,7 @@ ITI_61: Final = Transaction(
     invalid="XDSRegistryMetadataError",
     failure="XDSRegistryError",
     section="ITI TF-2 3.61",
+    registers=ObjectKind.ON_DEMAND_DOCUMENT_ENTRY,
 )
 ITI_62: Final = Transaction(
     name="ITI-62",
@@ -177,5 +180,5 @@ ITI_92: Final = Transaction(
     section="ITI TF-2 3.92",
 )
 
-TRANSACTIONS: Final = (ITI_18, ITI_41, ITI_42, ITI_43)
+TRANSACTIONS: Final = (ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, ITI_61)
 BY_ENDPOINT_AND_ACTION: Final = {(t.endpoint, t.action): t for t in TRANSACTIONS}

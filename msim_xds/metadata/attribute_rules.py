@@ -10,8 +10,8 @@ from typing import Any, Final
 from msim_xds.findings import Finding
 from msim_xds.ihe.attributes import ATTRIBUTES, AUTHOR_SLOTS, Attribute, Owner, Use, Where
 from msim_xds.ihe.codes import CodeTable
-from msim_xds.ihe.names import AssociationType, Severity
-from msim_xds.ihe.transactions import ITI_41, Transaction
+from msim_xds.ihe.names import ON_DEMAND_OBJECT_TYPE, AssociationType, Severity
+from msim_xds.ihe.transactions import ITI_41, ITI_61, Transaction
 from msim_xds.metadata.datatypes import checks, is_dtm, period
 from msim_xds.metadata.hl7v2 import patient_info_field
 from msim_xds.metadata.model import (
@@ -21,6 +21,7 @@ from msim_xds.metadata.model import (
     DocumentEntry,
     Folder,
     InternationalString,
+    MetadataObject,
     RegistryObject,
     SubmissionSet,
 )
@@ -54,7 +55,7 @@ class Judge:
         codes: CodeTable,
         unknown_code: Severity | None,
     ) -> None:
-        self._use: Callable[[Attribute], Use] = attrgetter("source" if transaction is ITI_41 else "registry")
+        self._plans = _PLANS[_COLUMNS.get(transaction.name, "registry")]
         self._scheme_names = tolerances.scheme_names
         self._checks = checks(tolerances)
         self._codes = codes
@@ -69,16 +70,22 @@ class Judge:
         if isinstance(obj, Association):
             self._association(obj)
             return self._found
-        plan, values_of = _PLANS[type(obj)]
-        for (row, judge), value in zip(plan, values_of(obj), strict=True):
-            if value:
-                judge(self, row, value)
-            elif self._use(row) is Use.REQUIRED:
-                self._missing(row)
         if isinstance(obj, DocumentEntry):
+            on_demand = obj.object_type == ON_DEMAND_OBJECT_TYPE
+            self._attributes(obj, _ON_DEMAND if on_demand else self._plans[DocumentEntry])
             self._service_times(obj)
             self._patient_info(obj)
+        else:
+            self._attributes(obj, self._plans[type(obj)])
         return self._found
+
+    def _attributes(self, obj: MetadataObject, plan: _Plan) -> None:
+        steps, values_of = plan
+        for (row, judge, required), value in zip(steps, values_of(obj), strict=True):
+            if value:
+                judge(self, row, value)
+            elif required:
+                self._missing(row)
 
     def _note(self, attribute: str, problem: str, seen: str | None, allowed: str, source: str) -> None:
         self._found.append(Finding(CODE, problem, self._place, attribute, seen, allowed, source))
@@ -102,8 +109,15 @@ class Judge:
         for text in texts:
             if (problem := check(text.value)) is not None:
                 self._note(row.name, problem.problem, text.value, problem.allowed, row.section)
-        if self._use(row) is Use.REQUIRED and not any(text.value for text in texts):
+
+    def _required_texts(self, row: Attribute, texts: InternationalString) -> None:
+        self._texts(row, texts)
+        if not any(text.value for text in texts):
             self._missing(row)
+
+    def _prohibited(self, row: Attribute, value: object) -> None:
+        problem, allowed = "is not for an on-demand entry", "no such attribute"
+        self._note(row.name, problem, value if isinstance(value, str) else None, allowed, row.section)
 
     def _code(self, row: Attribute, code: Code) -> None:
         self._coded(row.name, code)
@@ -181,27 +195,41 @@ class Judge:
 
 
 _Step = Callable[[Judge, Attribute, Any], None]
+#: Each row with how to judge it and whether it is owed; and what takes the values out in that order.
+_Plan = tuple[tuple[tuple[Attribute, _Step, bool], ...], Callable[[Any], tuple[Any, ...]]]
+
+#: The column of the attribute table by transaction; every other one owes what ITI-42 owes.
+_COLUMNS: Final = {ITI_41.name: "source", ITI_61.name: "on_demand"}
 
 
-def _step(row: Attribute) -> _Step:
-    """How a row's value is judged, by its place in ebRIM."""
+def _step(row: Attribute, use: Use) -> _Step:
+    """How a row's value is judged, by its optionality and its place in ebRIM."""
+    if use is Use.PROHIBITED:
+        return Judge._prohibited
     if row.where is Where.CODE:
         return Judge._code if row.most == 1 else Judge._code_list
     if row.where is Where.AUTHOR:
         return Judge._authors
     if row.where in (Where.NAME, Where.DESCRIPTION):
-        return Judge._texts
+        return Judge._required_texts if use is Use.REQUIRED else Judge._texts
     return Judge._value if row.most == 1 else Judge._values
 
 
-def _plan(owner: Owner) -> tuple[tuple[tuple[Attribute, _Step], ...], Callable[[Any], tuple[Any, ...]]]:
-    """Each row with how to judge it, and what takes the values out of an object in the same order."""
+def _plan(owner: Owner, column: str) -> _Plan:
+    """How objects of one kind are judged by one column."""
     rows = ATTRIBUTES[owner]
-    return tuple((row, _step(row)) for row in rows), attrgetter(*(row.field for row in rows))
+    uses: list[Use] = [getattr(row, column) for row in rows]
+    steps = ((row, _step(row, use), use is Use.REQUIRED) for row, use in zip(rows, uses, strict=True))
+    return tuple(steps), attrgetter(*(row.field for row in rows))
 
 
 _PLANS: Final = {
-    DocumentEntry: _plan(Owner.DOCUMENT_ENTRY),
-    SubmissionSet: _plan(Owner.SUBMISSION_SET),
-    Folder: _plan(Owner.FOLDER),
+    column: {
+        DocumentEntry: _plan(Owner.DOCUMENT_ENTRY, column),
+        SubmissionSet: _plan(Owner.SUBMISSION_SET, column),
+        Folder: _plan(Owner.FOLDER, column),
+    }
+    for column in ("source", "registry", "on_demand")
 }
+#: What an entry is decides, not how it comes: it has no hash when ITI-92 updates it, either.
+_ON_DEMAND: Final = _PLANS["on_demand"][DocumentEntry]

@@ -107,14 +107,14 @@ def check(submission: Submission, transaction: Transaction, rules: Rules) -> lis
 
     Args:
         submission: as read, before ids are resolved.
-        transaction: ITI-41 or ITI-42; it says which attributes the sender owes.
+        transaction: ITI-41, ITI-42 or ITI-61; it says which entries and attributes the sender owes.
         rules: the rules in force.
     """
     tolerances = rules.tolerances(source_of(submission))
     judge = attribute_rules.Judge(transaction, tolerances, rules.codes, _SEVERITY.get(rules.code_policy))
     found: Iterator[Finding] = chain(
         chain.from_iterable(map(judge.findings, submission.objects())),
-        structure.findings(submission, tolerances),
+        structure.findings(submission, tolerances, transaction.registers),
     )
     return list(islice(found, rules.most))
 

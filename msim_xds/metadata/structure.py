@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from msim_xds.findings import Finding
-from msim_xds.ihe.names import AssociationType, ObjectKind
+from msim_xds.ihe.names import ON_DEMAND_OBJECT_TYPE, STABLE_OBJECT_TYPE, AssociationType, ObjectKind
 from msim_xds.metadata.layout import UPDATE_SLOTS
 from msim_xds.metadata.model import (
     Association,
@@ -40,14 +40,37 @@ _TARGET_REGISTERED: Final = frozenset(
     {AssociationType.RPLC, AssociationType.XFRM_RPLC, AssociationType.IS_SNAPSHOT_OF}
 )
 _UPDATES: Final = frozenset({AssociationType.UPDATE_AVAILABILITY_STATUS, AssociationType.SUBMIT_ASSOCIATION})
+_STABLE: Final = ObjectKind.STABLE_DOCUMENT_ENTRY
 _MEMBERS: Final = "ITI TF-3 4.2.2.1"
 _RELATIONS: Final = "ITI TF-3 4.2.2.2"
 _SUBMISSION: Final = "ITI TF-2 3.42.4.1.3"
 
 
-def findings(submission: Submission, tolerances: Tolerances) -> Iterator[Finding]:
-    """Everything wrong with the structure of ``submission`` that can be said without a store."""
-    structure = _Structure(submission, tolerances)
+#: By the kind of DocumentEntry that a transaction registers, what is said of one of the other kind.
+_WRONG_KIND: Final = {
+    _STABLE: (
+        "is not stable",
+        f"{STABLE_OBJECT_TYPE} (stable); on-demand entries are registered by ITI-61",
+        "ITI TF-2 3.42.4.1.3",
+    ),
+    ObjectKind.ON_DEMAND_DOCUMENT_ENTRY: (
+        "is not on-demand",
+        f"{ON_DEMAND_OBJECT_TYPE} (on-demand); stable entries are registered by ITI-42",
+        "ITI TF-2 3.61.4.1.2",
+    ),
+}
+
+
+def findings(
+    submission: Submission,
+    tolerances: Tolerances,
+    registers: ObjectKind = _STABLE,
+) -> Iterator[Finding]:
+    """Everything wrong with the structure of ``submission`` that can be said without a store.
+
+    ``registers`` is the kind of DocumentEntry that the transaction takes.
+    """
+    structure = _Structure(submission, tolerances, registers)
     yield from structure.whole()
     yield from structure.objects()
     for association in submission.associations:
@@ -55,12 +78,60 @@ def findings(submission: Submission, tolerances: Tolerances) -> Iterator[Finding
     yield from structure.memberships()
 
 
+def whole(submission: Submission) -> Iterator[Finding]:
+    """One SubmissionSet, one patient, no uniqueId twice: what holds for every transaction that submits."""
+    count = len(submission.submission_sets)
+    if count != 1:
+        yield Finding(
+            METADATA_ERROR,
+            "has no SubmissionSet" if not count else "has several SubmissionSets",
+            "SubmitObjectsRequest",
+            seen=str(count),
+            allowed="exactly one",
+            source=_SUBMISSION,
+        )
+    yield from _patients(submission)
+    yield from _unique_ids(submission)
+
+
+def _patients(submission: Submission) -> Iterator[Finding]:
+    known = [obj for obj in submission.things() if obj.patient_id]
+    for obj in known[1:]:
+        if obj.patient_id != known[0].patient_id:
+            yield Finding(
+                "XDSPatientIdDoesNotMatch",
+                f"belongs to another patient than {known[0].place}",
+                obj.place,
+                "patientId",
+                obj.patient_id,
+                "one patient in a submission",
+                _SUBMISSION,
+            )
+
+
+def _unique_ids(submission: Submission) -> Iterator[Finding]:
+    counts = Counter(obj.unique_id for obj in submission.things() if obj.unique_id)
+    for unique_id, count in counts.items():
+        if count > 1:
+            yield Finding(
+                "XDSRegistryDuplicateUniqueIdInMessage",
+                f"the same uniqueId stands on {count} objects",
+                "SubmitObjectsRequest",
+                "uniqueId",
+                unique_id,
+                "a uniqueId of its own for each object",
+                _SUBMISSION,
+                context=unique_id,
+            )
+
+
 class _Structure:
     """The objects of one submission by id."""
 
-    def __init__(self, submission: Submission, tolerances: Tolerances) -> None:
+    def __init__(self, submission: Submission, tolerances: Tolerances, registers: ObjectKind) -> None:
         self._submission = submission
         self._tolerances = tolerances
+        self._registers = registers
         self._by_id: dict[str, RegistryObject] = {
             _key(obj.entry_uuid): obj for obj in submission.objects() if obj.entry_uuid
         }
@@ -71,17 +142,8 @@ class _Structure:
     # --- the submission as a whole ------------------------------------------------------------------
 
     def whole(self) -> Iterator[Finding]:
-        """One SubmissionSet, some content, one patient, no uniqueId twice."""
-        count = len(self._submission.submission_sets)
-        if count != 1:
-            yield Finding(
-                METADATA_ERROR,
-                "has no SubmissionSet" if not count else "has several SubmissionSets",
-                "SubmitObjectsRequest",
-                seen=str(count),
-                allowed="exactly one",
-                source=_SUBMISSION,
-            )
+        """What holds for every transaction, and some content."""
+        yield from whole(self._submission)
         if not any(self._is_content(each) for each in self._submission.objects()):
             yield Finding(
                 METADATA_ERROR,
@@ -90,8 +152,6 @@ class _Structure:
                 allowed="a DocumentEntry, a Folder, or a HasMember to a registered DocumentEntry",
                 source=_SUBMISSION,
             )
-        yield from self._patients()
-        yield from self._unique_ids()
 
     def _is_content(self, obj: RegistryObject) -> bool:
         if isinstance(obj, Association):
@@ -99,35 +159,6 @@ class _Structure:
                 obj.submission_set_status == REFERENCE or self._is_folder_member(obj)
             )
         return not isinstance(obj, SubmissionSet)
-
-    def _patients(self) -> Iterator[Finding]:
-        known = [obj for obj in self._submission.things() if obj.patient_id]
-        for obj in known[1:]:
-            if obj.patient_id != known[0].patient_id:
-                yield Finding(
-                    "XDSPatientIdDoesNotMatch",
-                    f"belongs to another patient than {known[0].place}",
-                    obj.place,
-                    "patientId",
-                    obj.patient_id,
-                    "one patient in a submission",
-                    _SUBMISSION,
-                )
-
-    def _unique_ids(self) -> Iterator[Finding]:
-        counts = Counter(obj.unique_id for obj in self._submission.things() if obj.unique_id)
-        for unique_id, count in counts.items():
-            if count > 1:
-                yield Finding(
-                    "XDSRegistryDuplicateUniqueIdInMessage",
-                    f"the same uniqueId stands on {count} objects",
-                    "SubmitObjectsRequest",
-                    "uniqueId",
-                    unique_id,
-                    "a uniqueId of its own for each object",
-                    _SUBMISSION,
-                    context=unique_id,
-                )
 
     # --- single objects -----------------------------------------------------------------------------
 
@@ -138,15 +169,10 @@ class _Structure:
             if lid and _key(lid) != _key(obj.entry_uuid) and not self._tolerances.versioned_submission:
                 yield _update(obj, "logicalID", "differs from the id", lid)
         for entry in self._submission.entries:
-            if entry.kind is ObjectKind.ON_DEMAND_DOCUMENT_ENTRY:
+            if entry.kind is not self._registers:
+                problem, allowed, source = _WRONG_KIND[self._registers]
                 yield Finding(
-                    METADATA_ERROR,
-                    "is on-demand",
-                    entry.place,
-                    "objectType",
-                    entry.object_type,
-                    "stable entries; on-demand ones are registered by ITI-61",
-                    "ITI TF-2 3.61",
+                    METADATA_ERROR, problem, entry.place, "objectType", entry.object_type, allowed, source
                 )
 
     # --- associations -------------------------------------------------------------------------------
@@ -186,6 +212,8 @@ class _Structure:
             yield _refused(obj, "sourceObject", "is not in the submission", obj.source, UNRESOLVED)
         elif not isinstance(source, DocumentEntry):
             yield _refused(obj, "sourceObject", "is no DocumentEntry", obj.source)
+        elif obj.type == AssociationType.IS_SNAPSHOT_OF and source.kind is not _STABLE:
+            yield _refused(obj, "sourceObject", "is on-demand, and so no snapshot", obj.source)
         if target is None:
             yield from self._dangling(obj, "targetObject", obj.target)
         elif obj.type in _TARGET_REGISTERED:

@@ -1,4 +1,4 @@
-"""The Document Registry's side of Register Document Set-b (ITI TF-2 3.42)."""
+"""The Document Registry's side of registration: stable and on-demand entries (ITI TF-2 3.42, 3.61)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msim_xds.wire.exchange import Answer, Request
 
 
 class RegistryService:
-    """Handles ITI-42."""
+    """Handles ITI-42 and ITI-61, which differ only in their rows: which entries, with which attributes."""
 
     def __init__(self, database: Database, registration: Registration, limits: LimitSettings) -> None:
         self._database = database

@@ -14,10 +14,10 @@ from msim_xds.registry.holdings import Held, Identity
 
 _REGISTER: Final = "ITI TF-2 3.42.4.1.3.3"
 _UNIQUE: Final = "ITI TF-2 3.42.4.1.3.3.1"
+_ON_DEMAND: Final = "ITI TF-2 3.61.4.1.3"
 _RELATIONS: Final = "ITI TF-3 4.2.2.2"
 
 _ENTRIES: Final = frozenset({ObjectKind.STABLE_DOCUMENT_ENTRY, ObjectKind.ON_DEMAND_DOCUMENT_ENTRY})
-_PACKAGES: Final = frozenset({ObjectKind.SUBMISSION_SET, ObjectKind.FOLDER})
 REPLACING: Final = frozenset({AssociationType.RPLC, AssociationType.XFRM_RPLC})
 _TRANSFORMING: Final = frozenset({AssociationType.XFRM, AssociationType.XFRM_RPLC})
 
@@ -71,15 +71,15 @@ def findings(submission: Submission, places: Mapping[str, str], facts: Facts) ->
         facts: what the registry holds.
     """
     return [
-        *_used_ids(submission, places, facts),
-        *_used_unique_ids(submission, places, facts.identities),
+        *used_ids(submission, places, facts.held),
+        *used_unique_ids(submission, places, facts.identities),
         *_ends(submission, places, facts),
         *_appended_transforms(submission, places, facts),
         *_replaced_twice(submission, places),
     ]
 
 
-def _used_unique_ids(
+def used_unique_ids(
     submission: Submission, places: Mapping[str, str], identities: Mapping[str, Identity]
 ) -> Iterator[Finding]:
     """Every uniqueId that something else has, or that an entry with other octets has."""
@@ -103,7 +103,7 @@ def _used_unique_ids(
 def _other_use(entry: DocumentEntry, place: str, first: Identity) -> Iterator[Finding]:
     """What the first use of an entry's uniqueId has against the entry."""
     unique_id = entry.unique_id or ""
-    if first.kind in _PACKAGES:
+    if first.kind is not entry.kind:  # also of the other kind of entry: ITI-43 could not tell them apart
         yield Finding(
             "XDSRegistryMetadataError",
             f"this uniqueId is already used by {_KIND_NAMES[first.kind]}",
@@ -111,7 +111,7 @@ def _other_use(entry: DocumentEntry, place: str, first: Identity) -> Iterator[Fi
             "uniqueId",
             unique_id,
             "a uniqueId of the document's own",
-            _UNIQUE,
+            _UNIQUE if entry.kind is ObjectKind.STABLE_DOCUMENT_ENTRY else _ON_DEMAND,
         )
         return
     size = entry.size and (entry.size.lstrip("0") or "0")
@@ -132,13 +132,16 @@ def _other_use(entry: DocumentEntry, place: str, first: Identity) -> Iterator[Fi
             )
 
 
-def _used_ids(submission: Submission, places: Mapping[str, str], facts: Facts) -> Iterator[Finding]:
+def used_ids(
+    submission: Submission, places: Mapping[str, str], held: Mapping[str, Held]
+) -> Iterator[Finding]:
+    """Every id of the submission that something in the registry has."""
     for thing in submission.objects():
-        held = facts.held.get(thing.entry_uuid)
-        if held is not None:
+        known = held.get(thing.entry_uuid)
+        if known is not None:
             yield Finding(
                 "XDSRegistryMetadataError",
-                f"this id already belongs to {_KIND_NAMES[held.kind]} of the registry",
+                f"this id already belongs to {_KIND_NAMES[known.kind]} of the registry",
                 places[thing.entry_uuid],
                 "entryUUID",
                 thing.entry_uuid,

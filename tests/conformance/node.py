@@ -27,6 +27,7 @@ from tests.test_server.soap import (
 )
 
 REGISTER_ACTION = "urn:ihe:iti:2007:RegisterDocumentSet-b"
+ON_DEMAND_ACTION = "urn:ihe:iti:2010:RegisterOnDemandDocumentEntry"
 REGISTRY, REPOSITORY_PATH = "/xds/registry", "/xds/repository"
 RS = "urn:oasis:names:tc:ebxml-regrep:xsd:rs:3.0"
 XDS = "urn:ihe:iti:xds-b:2007"
@@ -131,6 +132,10 @@ class Node:
     def register(self, submit_objects: bytes) -> Outcome:
         """ITI-42."""
         return self._send(REGISTRY, REGISTER_ACTION, submit_objects, None)
+
+    def register_on_demand(self, submit_objects: bytes) -> Outcome:
+        """ITI-61."""
+        return self._send(REGISTRY, ON_DEMAND_ACTION, submit_objects, None)
 
     def provide(
         self, submit_objects: bytes, documents: Mapping[str, bytes], *, as_mtom: bool = True

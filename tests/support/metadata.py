@@ -168,6 +168,19 @@ def document_entry(
     return f'<rim:ExtrinsicObject id={quoteattr(id)} objectType="{object_type}"{mime}{attributes}>{inner}{extra}</rim:ExtrinsicObject>'
 
 
+def on_demand_entry(
+    id: str = "Document01", slots: Mapping[str, str | Iterable[str] | None] | None = None, **options: object
+) -> str:
+    """A complete on-demand DocumentEntry: as ``document_entry``, without what only content has."""
+    return document_entry(
+        id,
+        object_type="urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248",
+        content=None,
+        slots={"creationTime": None, **(slots or {})},
+        **options,  # type: ignore[arg-type]
+    )
+
+
 def _marker(owner: str, node: str) -> str:
     return f'<rim:Classification id="{new_uuid()}" classifiedObject={quoteattr(owner)} classificationNode="urn:uuid:{node}"/>'
 

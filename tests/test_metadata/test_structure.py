@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from msim_xds.ihe.errors import ERRORS
-from msim_xds.ihe.names import ON_DEMAND_OBJECT_TYPE, STABLE_OBJECT_TYPE, AssociationType
+from msim_xds.ihe.names import ON_DEMAND_OBJECT_TYPE, STABLE_OBJECT_TYPE, AssociationType, ObjectKind
 from msim_xds.metadata import structure
 from msim_xds.metadata.model import Association, Code, DocumentEntry, Folder, Slot, Submission, SubmissionSet
 from msim_xds.settings import Tolerances
@@ -237,6 +237,30 @@ def test_a_target_that_must_be_registered_already(type: str) -> None:
 @pytest.mark.parametrize("type", ["APND", "XFRM", "SIGNS"])
 def test_a_target_that_may_be_new(type: str) -> None:
     assert found(with_links(link("Doc", "Doc", AssociationType[type]))) == []
+
+
+class TestOnDemandEntries:
+    """ITI-61 takes on-demand entries and no others (ITI TF-2 3.61.4.1.2)."""
+
+    ENTRY = replace(DOCUMENT, object_type=ON_DEMAND_OBJECT_TYPE)
+
+    def found(self, *links: Association, entries: tuple[DocumentEntry, ...] = (ENTRY,)) -> list[str]:
+        submission = Submission((SET,), entries, (), (ORIGINAL, *links))
+        kind = ObjectKind.ON_DEMAND_DOCUMENT_ENTRY
+        findings = list(structure.findings(submission, Tolerances(), kind))
+        assert {each.code for each in findings} <= {METADATA}
+        return [each.attribute for each in findings]
+
+    def test_are_taken(self) -> None:
+        assert self.found() == []
+        assert self.found(link("Doc", REGISTERED, AssociationType.RPLC)) == []
+
+    def test_stable_ones_are_refused(self) -> None:
+        assert self.found(entries=(DOCUMENT,)) == ["objectType"]
+        assert self.found(entries=(replace(DOCUMENT, object_type=None),)) == ["objectType"]
+
+    def test_are_no_snapshots(self) -> None:
+        assert self.found(link("Doc", REGISTERED, AssociationType.IS_SNAPSHOT_OF)) == ["sourceObject"]
 
 
 def test_uuids_are_compared_without_regard_to_case() -> None:
