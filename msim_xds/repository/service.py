@@ -9,49 +9,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
 from msim_xds.database.engine import Database
 from msim_xds.findings import Finding, Refused
-from msim_xds.ihe.names import XDS, ResponseStatus
+from msim_xds.ihe.names import ResponseStatus
 from msim_xds.metadata import ebrim
 from msim_xds.metadata.ebrim import Reading, Stored
 from msim_xds.metadata.model import DocumentEntry
+from msim_xds.repository import requests
 from msim_xds.repository.blobs import CHUNK, BlobStore, CorruptDocument
 from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.repository.intake import Intake, mismatches, take_in
 from msim_xds.repository.registrar import Registrar
-from msim_xds.settings import LimitSettings, Settings
+from msim_xds.repository.requests import Wanted
+from msim_xds.settings import Settings
 from msim_xds.wire import answers
 from msim_xds.wire.answers import DeliveredDocument
 from msim_xds.wire.exchange import Answer, OutgoingDocument, Request, StagedPart
 
-if TYPE_CHECKING:
-    from lxml.etree import _Element
-
 _log: FilteringBoundLogger = structlog.get_logger()
 
-_DOCUMENT_REQUEST: Final = f"{{{XDS}}}DocumentRequest"
-_HOME: Final = f"{{{XDS}}}HomeCommunityId"
-_REPOSITORY: Final = f"{{{XDS}}}RepositoryUniqueId"
-_DOCUMENT: Final = f"{{{XDS}}}DocumentUniqueId"
 _REQUEST: Final = "ITI TF-2 3.43.4.1.2"
 _RESPONSE: Final = "ITI TF-2 3.43.4.2.2"
 #: Octets of small documents that one request may hold in memory; what exceeds it is verified as it streams.
 _READ_AHEAD: Final = 8 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """One DocumentRequest."""
-
-    home: str | None
-    repository_unique_id: str
-    unique_id: str
 
 
 @dataclass(slots=True)
@@ -120,13 +106,13 @@ class RepositoryService:
         Raises:
             Refused: the request is malformed or asks for too many documents.
         """
-        wanted = _wanted(request.body, self._limits)
+        wanted = requests.read(request.body, self._limits, _REQUEST, too_many="XDSTooManyResults")
         known = self._known(wanted)
         delivery = _Delivery()
         for each in wanted:
             stored = known.get(each.unique_id) if each.repository_unique_id == self._unique_id else None
             if stored is None:
-                delivery.findings.append(self._not_here(each))
+                delivery.findings.append(requests.not_here(each, self._unique_id, _RESPONSE))
             else:
                 self._deliver(delivery, each, stored)
         status = delivery.status()
@@ -151,14 +137,14 @@ class RepositoryService:
     def _stored(self, part: StagedPart) -> Stored:
         return Stored(part.sha1, part.size, self._unique_id)
 
-    def _known(self, wanted: Sequence[_Wanted]) -> Mapping[str, StoredDocument]:
+    def _known(self, wanted: Sequence[Wanted]) -> Mapping[str, StoredDocument]:
         unique_ids = {each.unique_id for each in wanted if each.repository_unique_id == self._unique_id}
         if not unique_ids:
             return {}
         with self._database.read() as connection:
             return self._index.find(connection, unique_ids)
 
-    def _deliver(self, delivery: _Delivery, wanted: _Wanted, stored: StoredDocument) -> None:
+    def _deliver(self, delivery: _Delivery, wanted: Wanted, stored: StoredDocument) -> None:
         """Add one document, or the finding that it is damaged."""
         try:
             chunks = self._chunks(delivery, stored)
@@ -182,63 +168,12 @@ class RepositoryService:
             raise CorruptDocument(f"blob {stored.sha256} is absent or has not {stored.size} octets")
         return self._store.open(stored)
 
-    def _not_here(self, wanted: _Wanted) -> Finding:
-        if wanted.repository_unique_id != self._unique_id:
-            return Finding(
-                "XDSUnknownRepositoryId",
-                "this is another repository",
-                attribute="RepositoryUniqueId",
-                seen=wanted.repository_unique_id,
-                allowed=self._unique_id,
-                source=_RESPONSE,
-                location=wanted.unique_id,
-            )
-        return Finding(
-            "XDSDocumentUniqueIdError",
-            "this repository holds no document with this uniqueId",
-            attribute="DocumentUniqueId",
-            seen=wanted.unique_id,
-            source=_RESPONSE,
-            location=wanted.unique_id,
-        )
-
 
 def _document(entry: DocumentEntry, part: StagedPart) -> StoredDocument:
     """The row of a paired entry; ``intake.mismatches`` has made sure of uniqueId and mimeType."""
     return StoredDocument(
         entry.unique_id or "", part.sha256, part.sha1, part.xxh3, part.size, entry.mime_type or ""
     )
-
-
-def _wanted(body: _Element, limits: LimitSettings) -> list[_Wanted]:
-    """The DocumentRequests. Raises Refused."""
-    requests = body.findall(_DOCUMENT_REQUEST)
-    if not requests:
-        raise Refused([_bad_request("DocumentRequest", "is missing", allowed="at least one")])
-    if len(requests) > limits.retrieve_documents:
-        finding = _bad_request("DocumentRequest", "too many documents in one request", str(len(requests)))
-        allowed = f"at most {limits.retrieve_documents}; ask in several requests"
-        raise Refused([replace(finding, code="XDSTooManyResults", allowed=allowed)])
-    findings: list[Finding] = []
-    wanted = []
-    for number, element in enumerate(requests, 1):
-        texts = {child.tag: (child.text or "").strip() for child in element}
-        home, repository, unique_id = (texts.get(name, "") for name in (_HOME, _REPOSITORY, _DOCUMENT))
-        values = (("RepositoryUniqueId", repository), ("DocumentUniqueId", unique_id))
-        for attribute, value in (*values, ("HomeCommunityId", home or "-")):
-            if not value or len(value) > limits.value_chars:
-                problem = "is too long" if value else "is missing"
-                findings.append(_bad_request(attribute, problem, value or None, f"DocumentRequest {number}"))
-        wanted.append(_Wanted(home or None, repository, unique_id))
-    if findings:
-        raise Refused(findings)
-    return wanted
-
-
-def _bad_request(
-    attribute: str, problem: str, seen: str | None = None, place: str = "", allowed: str = ""
-) -> Finding:
-    return Finding("XDSRepositoryError", problem, place, attribute, seen, allowed, _REQUEST)
 
 
 def _damaged(stored: StoredDocument) -> Finding:
