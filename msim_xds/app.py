@@ -13,15 +13,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from msim_xds.database.engine import Database
-from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, ITI_61
+from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, ITI_61, ITI_62, ITI_86
 from msim_xds.metadata.rules import Rules
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.registration import Registration
+from msim_xds.registry.removal import MetadataRemoval
+from msim_xds.registry.retention import Retention
 from msim_xds.registry.search import StoredQueries
 from msim_xds.registry.service import RegistryService
 from msim_xds.repository.blobs import BlobStore, open_store
 from msim_xds.repository.index import DocumentIndex
 from msim_xds.repository.registrar import LocalRegistrar, Registrar
+from msim_xds.repository.removal import DocumentRemoval
 from msim_xds.repository.service import RepositoryService
 from msim_xds.server import log
 from msim_xds.server.front import build_front
@@ -57,6 +60,8 @@ class Node:
     registry: RegistryService
     queries: StoredQueries
     repository: RepositoryService
+    removal: MetadataRemoval
+    document_removal: DocumentRemoval
 
     def handlers(self) -> Mapping[str, Handler]:
         """Who carries out which transaction."""
@@ -67,6 +72,8 @@ class Node:
             ITI_43.name: self.repository.retrieve,
             ITI_51.name: self.queries.answer,
             ITI_61.name: self.registry.register_document_set,
+            ITI_62.name: self.removal.remove_metadata,
+            ITI_86.name: self.document_removal.remove_documents,
         }
 
     def ready(self) -> Mapping[str, object]:
@@ -98,6 +105,7 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
     registration = Registration(codec, rules, settings, clock, new_uuid)
     store = open_store(settings)
     index = DocumentIndex(clock, store)
+    retention = Retention(codec, settings.update, clock)
     return Node(
         settings=settings,
         database=database,
@@ -110,6 +118,8 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
         repository=RepositoryService(
             settings, store, index, database, _registrar(settings, database, registration, index)
         ),
+        removal=MetadataRemoval(database, retention, settings.limits, clock),
+        document_removal=DocumentRemoval(settings, store, index, database, retention, clock),
     )
 
 

@@ -235,6 +235,7 @@ removal = Table(
     Column("keep_until", Text),
     Column("override_reason", Text),
     Column("remover", Text, nullable=False),
+    Index("ix_removal_unique_id", "unique_id"),
 )
 
 #: Answers of the asynchronous exchange that wait for delivery; deleted when they are delivered. ``payload`` is

@@ -180,5 +180,5 @@ ITI_92: Final = Transaction(
     section="ITI TF-2 3.92",
 )
 
-TRANSACTIONS: Final = (ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, ITI_61)
+TRANSACTIONS: Final = (ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, ITI_61, ITI_62, ITI_86)
 BY_ENDPOINT_AND_ACTION: Final = {(t.endpoint, t.action): t for t in TRANSACTIONS}

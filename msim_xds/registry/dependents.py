@@ -83,6 +83,11 @@ def things(connection: Connection, ids: Collection[int]) -> list[Thing]:
     return sorted((row._replace(kind=ObjectKind(row.kind)) for row in rows), key=lambda each: each.id)
 
 
+def named(connection: Connection, names: Collection[str]) -> set[int]:
+    """The keys of what has one of these for its entryUUID or uniqueId; of a uniqueId, every version."""
+    return {key for (key,) in _ask(connection, _NAMED, names)}
+
+
 def touching(connection: Connection, ids: Collection[int]) -> list[Link]:
     """The Associations that have one of these at an end, in the order of their keys."""
     return sorted(Link(*row) for row in _ask(connection, _TOUCHING, ids))
@@ -120,8 +125,10 @@ def complete(connection: Connection, ids: Collection[int]) -> set[int]:
         whole = grown
 
 
-def _ask(connection: Connection, statement: Prepared, ids: Collection[int]) -> Sequence[Any]:
-    return statement.rows(connection, {"given": given(connection, ids)}) if ids else ()
+def _ask(
+    connection: Connection, statement: Prepared, values: Collection[int] | Collection[str]
+) -> Sequence[Any]:
+    return statement.rows(connection, {"given": given(connection, values)}) if values else ()
 
 
 _HAS_MEMBER: Final = ASSOCIATION_TYPE[AssociationType.HAS_MEMBER]
@@ -167,6 +174,13 @@ _THINGS: Final = Prepared(
         )
         .join_from(association, patient, patient.c.id == _association.patient_id)
         .where(among(_association.id, _GIVEN)),
+    )
+)
+_NAMED: Final = Prepared(
+    union(
+        select(_object.id).where(among(_object.entry_uuid, _GIVEN)),
+        select(_object.id).where(among(_object.unique_id, _GIVEN)),
+        select(_association.id).where(among(_association.entry_uuid, _GIVEN)),
     )
 )
 _TOUCHING: Final = Prepared(

@@ -83,19 +83,17 @@ class MetadataRemoval:
         self.remove(named, Remover(request.remote_address or "unknown"))
         return Answer([registry_response(ResponseStatus.SUCCESS)])
 
-    def plan(self, connection: Connection, choice: Choice) -> Plan:
-        """What the removal of these would do now."""
-        return self._judged(connection, dependents.things(connection, choice(connection)))
-
-    def remove(self, choice: Choice, remover: Remover) -> Plan:
-        """Remove them all, in a transaction of its own; returns what was done.
+    def remove(self, choice: Choice, remover: Remover, *, rehearse: bool = False) -> Plan:
+        """Remove them all; returns what was done, or in a rehearsal what would be, for or against it.
 
         Raises:
-            Refused: with everything that speaks against it.
+            Refused: with everything that speaks against it; not in a rehearsal.
             TimeoutError: too much else is going on.
         """
         with self._database.write() as connection:
             plan = self._judged(connection, _locked(connection, choice))
+            if rehearse:
+                return plan
             found = plan.findings if remover.reason else (*plan.findings, *plan.early)
             if found:
                 raise Refused(found)
@@ -126,6 +124,11 @@ class MetadataRemoval:
             for thing in plan.things
         )
         erasure.note(connection, ITI_62, remover, moment, notes)
+
+
+def everything(names: Collection[str]) -> Choice:
+    """All that has one of these for its entryUUID or uniqueId, with all that must go along."""
+    return lambda connection: dependents.complete(connection, dependents.named(connection, names))
 
 
 def requested(body: _Element, limits: LimitSettings) -> list[str]:

@@ -7,7 +7,7 @@ them for 30, 22, 10, 5 or 2; the sender knows which and says so in the slot Stor
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
@@ -83,9 +83,16 @@ class Retention:
             return None
         return Period(_end_of(year + self._years), f"{year} and update.retention_years = {self._years}")
 
+    def general_periods(self, years: Mapping[str, int]) -> dict[str, Period]:
+        """``general`` for several things, by name, where there is such a period."""
+        periods = ((name, self.general(year)) for name, year in years.items())
+        return {name: period for name, period in periods if period is not None}
+
     def of_documents(self, connection: Connection, unique_ids: Collection[str]) -> dict[str, Period]:
         """The longest period of the entries of each document, by uniqueId, where there is one."""
         periods: dict[str, Period] = {}
+        if not unique_ids:
+            return periods
         for row in _BY_UNIQUE_ID.rows(connection, {"given": given(connection, unique_ids)}):
             entry = KeptEntry(*row)
             period = self.period(entry)

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, func, not_, or_, select, text, tuple_
+from sqlalchemy import Connection, and_, bindparam, delete, func, not_, or_, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from msim_xds.database.driver import Prepared
 from msim_xds.database.engine import Database
-from msim_xds.database.schema import registry_object, stored_document
+from msim_xds.database.schema import registry_object, removal, stored_document
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ObjectKind
+from msim_xds.ihe.transactions import ITI_86
 from msim_xds.repository.blobs import BlobStore
 
 _SECTION: Final = "ITI TF-2 3.41.4.1.3"
@@ -106,6 +107,22 @@ _REMOVE: Final = delete(stored_document).where(
     stored_document.c.sha256 == bindparam("of_sha256"),
     not_(stored_document.c.registered),
 )
+_DELETE: Final = delete(stored_document).where(
+    stored_document.c.unique_id.in_(bindparam("unique_ids", expanding=True))
+)
+_STORED_AT: Final = select(stored_document.c.unique_id, stored_document.c.stored_at).where(
+    stored_document.c.unique_id.in_(bindparam("unique_ids", expanding=True))
+)
+#: Whether an entry's document was removed after the entry came: ids only ever grow.
+_REMOVED: Final = (
+    select(removal.c.id)
+    .where(
+        removal.c.unique_id == registry_object.c.unique_id,
+        removal.c.transaction == ITI_86.name,
+        removal.c.id > registry_object.c.id,
+    )
+    .exists()
+)
 _MISMATCHES: Final = (
     select(
         registry_object.c.entry_uuid,
@@ -121,7 +138,7 @@ _MISMATCHES: Final = (
         registry_object.c.id > bindparam("after"),
         registry_object.c.id <= bindparam("last"),
         or_(
-            stored_document.c.unique_id.is_(None),
+            and_(stored_document.c.unique_id.is_(None), not_(_REMOVED)),
             stored_document.c.sha1 != func.lower(registry_object.c.hash),
             stored_document.c.size != registry_object.c.size,
         ),
@@ -183,6 +200,15 @@ class DocumentIndex:
         for document in documents:
             connection.execute(_REMOVE, {"of_unique_id": document.unique_id, "of_sha256": document.sha256})
 
+    def delete(self, connection: Connection, unique_ids: Sequence[str]) -> None:
+        """Delete rows for good, registered or not; their blobs stay until somebody looks who needs them."""
+        connection.execute(_DELETE, {"unique_ids": unique_ids})
+
+    def years(self, connection: Connection, unique_ids: Collection[str]) -> dict[str, int]:
+        """In which year each document was first stored, by uniqueId."""
+        rows = connection.execute(_STORED_AT, {"unique_ids": list(unique_ids)})
+        return {unique_id: int(stored_at[:4]) for unique_id, stored_at in rows}
+
     def count(self, connection: Connection) -> int:
         """Number of rows."""
         return connection.execute(_COUNT).scalar_one()
@@ -199,7 +225,10 @@ class DocumentIndex:
             last = (rows[-1].sha256, rows[-1].unique_id)
 
     def mismatches(self, connection: Connection, repository_unique_id: str) -> Iterator[EntryMismatch]:
-        """DocumentEntries of this repository in the registry in process that the index does not bear out."""
+        """DocumentEntries of this repository in the registry in process that the index does not bear out.
+
+        That an entry has no document is right where the document was removed (ITI-86).
+        """
         end = connection.execute(_LAST_OBJECT).scalar_one()
         for after in range(0, end, _PAGE_OBJECTS):
             page = {

@@ -214,6 +214,7 @@ def _create_records_and_queues() -> None:
         sa.Column("remover", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_removal"),
     )
+    op.create_index("ix_removal_unique_id", "removal", ["unique_id"])
     op.create_table(
         "delivery",
         sa.Column("id", _ID, autoincrement=False, nullable=False),
