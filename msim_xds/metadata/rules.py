@@ -12,7 +12,9 @@ from msim_xds.findings import Finding
 from msim_xds.ihe.codes import CodeTable
 from msim_xds.ihe.names import Severity
 from msim_xds.ihe.transactions import Transaction
-from msim_xds.metadata import attribute_rules, structure
+from msim_xds.ihe.updates import UPDATES
+from msim_xds.metadata import attribute_rules, structure, update_rules
+from msim_xds.metadata.layout import UPDATE_SLOTS
 from msim_xds.metadata.model import MetadataObject, Slot, Submission
 from msim_xds.settings import Level, Settings, Tolerances
 
@@ -107,14 +109,18 @@ def check(submission: Submission, transaction: Transaction, rules: Rules) -> lis
 
     Args:
         submission: as read, before ids are resolved.
-        transaction: ITI-41, ITI-42 or ITI-61; it says which entries and attributes the sender owes.
+        transaction: ITI-41, 42, 61, 57 or 92; it says which entries and attributes the sender owes.
         rules: the rules in force.
     """
     tolerances = rules.tolerances(source_of(submission))
     judge = attribute_rules.Judge(transaction, tolerances, rules.codes, _SEVERITY.get(rules.code_policy))
+    hanging_together = (
+        update_rules.findings(submission, transaction, tolerances)
+        if transaction.name in UPDATES
+        else structure.findings(submission, tolerances, transaction.registers)
+    )
     found: Iterator[Finding] = chain(
-        chain.from_iterable(map(judge.findings, submission.objects())),
-        structure.findings(submission, tolerances, transaction.registers),
+        chain.from_iterable(map(judge.findings, submission.objects())), hanging_together
     )
     return list(islice(found, rules.most))
 
@@ -130,7 +136,11 @@ def without_extra_metadata(submission: Submission, rules: Rules) -> tuple[Submis
     warnings: list[Finding] = []
 
     def kept(place: str, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
-        stay = tuple(slot for slot in slots if keep_extpl and slot.name.lower().startswith(_EXTPL))
+        stay = tuple(
+            slot
+            for slot in slots
+            if slot.name in UPDATE_SLOTS or (keep_extpl and slot.name.lower().startswith(_EXTPL))
+        )
         lost = ", ".join(slot.name for slot in slots if slot not in stay)
         if lost:
             warnings.append(_not_saved(place, lost))
