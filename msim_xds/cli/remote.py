@@ -74,6 +74,7 @@ def submit(
     """Publish documents (ITI-41). Metadata comes from options, else the CDA header, else defaults."""
     from msim_xds.cli.partner import Partner
     from msim_xds.cli.publication import Wishes, prepare
+    from msim_xds.importer.publication import code_from_text
 
     codes = {
         "class": class_code,
@@ -91,7 +92,7 @@ def submit(
         mime_type=mime_type,
         language=language,
         keep_id=keep_id,
-        codes={name: _code(value) for name, value in codes.items() if value is not None},
+        codes={name: code_from_text(value) for name, value in codes.items() if value is not None},
     )
     publications = [prepare(path, wishes) for path in files]
     outcomes: list[Outcome] = []
@@ -303,13 +304,3 @@ def _cx(value: str | None) -> str | None:
     if value is not None and not is_cx(value):
         raise Failure(f"--patient {value}: expected a CX of the form ID^^^&OID&ISO", IMPOSSIBLE)
     return value
-
-
-def _code(value: str) -> Code:
-    """CODE^^SCHEME[^^NAME] of an option."""
-    from msim_xds.metadata.model import Code, LocalizedString
-
-    code, scheme, display = (*value.split("^^", 2), "", "")[:3]
-    if not code or not scheme:
-        raise Failure(f"{value}: expected CODE^^SCHEME or CODE^^SCHEME^^NAME")
-    return Code(code, scheme, (LocalizedString(display or code),))

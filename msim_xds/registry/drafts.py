@@ -51,6 +51,7 @@ class Draft:
         last_update_time: DTM of folders that change with it.
         objects: its sets, entries and folders; empty when a finding refuses the submission.
         associations: likewise.
+        is_history: it is an old archive's (see ``registry.history``).
     """
 
     submission: Submission
@@ -61,6 +62,7 @@ class Draft:
     last_update_time: str
     objects: tuple[ObjectDraft, ...] = ()
     associations: tuple[AssociationDraft, ...] = ()
+    is_history: bool = False
 
     @property
     def things(self) -> tuple[MetadataObject, ...]:

@@ -71,6 +71,17 @@ def transforms(connection: Connection, entries: Collection[int]) -> set[int]:
     return {key for (key,) in _ask(connection, _TRANSFORMS, entries)}
 
 
+def replaced(connection: Connection, entries: Collection[int]) -> set[int]:
+    """Those of the entries that another one replaces (ITI TF-3 4.2.2.2.1)."""
+    return {key for (key,) in _ask(connection, _REPLACED, entries)}
+
+
+def registered_as(connection: Connection, unique_ids: Collection[str]) -> dict[str, str]:
+    """The DocumentEntries with these uniqueIds, by entryUUID; of several the latest, Approved ones first."""
+    rows = sorted(_ask(connection, _REGISTERED_AS, unique_ids), key=lambda row: (row[2] == APPROVED, row[3]))
+    return {unique_id: entry_uuid for unique_id, entry_uuid, _, _ in rows}
+
+
 def derived(connection: Connection, entries: Collection[int]) -> set[int]:
     """Approved entries that append or transform one of ``entries``, or one of those in turn."""
     return {key for (key,) in _ask(connection, _DERIVED, entries)}
@@ -116,6 +127,20 @@ _BY_UNIQUE_ID: Final = Prepared(select(unique_identity).where(among(unique_ident
 _TRANSFORMS: Final = Prepared(
     select(_association.source_object).where(
         among(_association.source_object, _GIVEN), _any_of(AssociationType.XFRM, AssociationType.XFRM_RPLC)
+    )
+)
+_REPLACED: Final = Prepared(
+    select(_association.target_object).where(
+        among(_association.target_object, _GIVEN), _any_of(AssociationType.RPLC, AssociationType.XFRM_RPLC)
+    )
+)
+_REGISTERED_AS: Final = Prepared(
+    select(_object.unique_id, _object.entry_uuid, _object.status, _object.id).where(
+        among(_object.unique_id, _GIVEN),
+        or_(
+            _object.kind == int(ObjectKind.STABLE_DOCUMENT_ENTRY),
+            _object.kind == int(ObjectKind.ON_DEMAND_DOCUMENT_ENTRY),
+        ),
     )
 )
 _HOLDERS: Final = Prepared(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
+from msim_xds.database.among import among, given
 from msim_xds.database.driver import Prepared
 from msim_xds.database.engine import allocate
 from msim_xds.database.schema import patient
@@ -45,6 +47,12 @@ _FIND_ONE: Final = Prepared(_FIND)
 #: A patient's row is the lock under which that patient's objects change: FOR NO KEY UPDATE on PostgreSQL,
 #: nothing on SQLite, which has one writer.
 _LOCK: Final = Prepared(_FIND.with_for_update(key_share=True))
+_LOCK_ALL: Final = Prepared(
+    select(patient.c.id)
+    .where(among(patient.c.cx, bindparam("given")))
+    .order_by(patient.c.cx)
+    .with_for_update(key_share=True)
+)
 _ADD: Final = {
     "sqlite": insert(patient),
     "postgresql": postgresql.insert(patient).on_conflict_do_nothing(),
@@ -83,6 +91,12 @@ def find(connection: Connection, cx: str) -> Patient | None:
 def lock(connection: Connection, cx: str) -> Patient | None:
     """Like ``find``; other writers of this patient's objects then wait for this transaction's end."""
     return _patient(_LOCK.rows(connection, {"cx": cx.strip()}))
+
+
+def lock_all(connection: Connection, cxs: Collection[str]) -> None:
+    """Lock those that are known, in one order for all, so that two batches cannot wait for each other."""
+    if cxs:
+        _LOCK_ALL.rows(connection, {"given": given(connection, cxs)})
 
 
 def add(connection: Connection, cx: str, *, announced: bool = False) -> Patient:

@@ -20,10 +20,11 @@ from msim_xds.registry import holdings, records, store_rules
 from msim_xds.registry.admission import Admission
 from msim_xds.registry.drafts import Draft, Drafter
 from msim_xds.registry.fragment_codec import FragmentCodec
+from msim_xds.registry.history import as_they_were
 from msim_xds.registry.holdings import Identity
 from msim_xds.registry.lifecycle import consequences
 from msim_xds.registry.races import told_to_the_sender
-from msim_xds.registry.store_rules import Facts
+from msim_xds.registry.store_rules import REPLACING, Facts
 from msim_xds.settings import Settings
 
 
@@ -119,6 +120,9 @@ def _facts(
     """Ask the registry for what it holds of the submission."""
     submission = draft.submission
     held = holdings.objects(connection, draft.mentioned)
+    if draft.is_history:
+        targets = {link.target for link in submission.associations if link.type in REPLACING}
+        held = as_they_were(connection, held, targets)
     appended = {
         held[link.target].id
         for link in submission.associations
