@@ -35,9 +35,9 @@ _SQLITE_PRAGMAS: Final = (
     "mmap_size=1073741824",
 )
 
-#: Errors that mean 'try again later': SQLITE_BUSY, SQLITE_LOCKED; lock not available, statement time-out,
-#: deadlock, serialization failure, too many connections.
-_BUSY: Final = frozenset({5, 6, "55P03", "57014", "40P01", "40001", "53300"})
+#: Errors that mean 'try again later': SQLITE_BUSY, SQLITE_LOCKED, SQLITE_INTERRUPT; lock not available,
+#: statement time-out, deadlock, serialization failure, too many connections.
+_BUSY: Final = frozenset({5, 6, 9, "55P03", "57014", "40P01", "40001", "53300"})
 #: Errors that mean 'no room': SQLITE_FULL; disk full, out of memory.
 _FULL: Final = frozenset({13, "53100", "53200"})
 

@@ -1,8 +1,9 @@
-"""The stored queries of ITI-18, one row each (ITI TF-2 3.18.4.1.2.3.7)."""
+"""The stored queries of ITI-18 and ITI-51, one row each (ITI TF-2 3.18.4.1.2.3.7, 3.51.4.1.2)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
@@ -23,6 +24,8 @@ class Match(Enum):
     REFERENCE = auto()  # SQL LIKE over the whole CXi
     AVAILABILITY = auto()  # documentAvailability URNs; absent attribute means Online
     ASSOCIATION_TYPE = auto()  # association type URNs
+    ASSOCIATION_STATUS = auto()  # availabilityStatus URNs of associations
+    LOGICAL_ID = auto()  # every version of a logical object
     LEVEL = auto()  # $MetadataLevel
 
 
@@ -54,7 +57,8 @@ class Param:
     """One parameter.
 
     ``attribute`` is the attribute's field that it matches, ``kinds`` the objects it restricts. ``many``
-    allows a list (OR), ``repeat`` several slots of that name (AND between the slots).
+    allows a list (OR), ``repeat`` several slots of that name (AND between the slots). ``level`` is the
+    $MetadataLevel from which on it exists; ``negated`` selects the objects that do not match.
     """
 
     name: str
@@ -64,14 +68,17 @@ class Param:
     many: bool = False
     repeat: bool = False
     kinds: tuple[ObjectKind, ...] = ENTRIES
+    level: int = 1
+    negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StoredQuery:
     """One stored query: id, parameters, what comes back.
 
-    ``identifiers`` are parameters of which exactly one must be given. ``single_patient`` asks that a
-    LeafClass answer holds one patient only (XDSResultNotSinglePatient).
+    ``identifiers`` are parameters of which exactly one must be given, ``any_of`` those of which at least one
+    must, ``exclusive`` groups of which at most one may. ``single_patient`` asks that a LeafClass answer holds
+    one patient only (XDSResultNotSinglePatient). ``preview`` rows are not Final Text yet.
     """
 
     name: str
@@ -81,6 +88,10 @@ class StoredQuery:
     params: tuple[Param, ...]
     identifiers: tuple[str, ...] = ()
     single_patient: bool = False
+    any_of: tuple[str, ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
+    transaction: str = "ITI-18"
+    preview: bool = False
     section: str = "ITI TF-2 3.18.4.1.2.3.7"
 
 
@@ -92,10 +103,23 @@ _CONFIDENTIALITY = Param(
 _TYPE = Param(f"{_DE}Type", "object_type", Match.OBJECT_TYPE, many=True)
 _LEVEL = Param("$MetadataLevel", "", Match.LEVEL)
 _FILTERS = (_FORMAT, _CONFIDENTIALITY, _TYPE, _LEVEL)
+_ASSOCIATION_STATUS = Param(
+    "$XDSAssociationStatus",
+    "status",
+    Match.ASSOCIATION_STATUS,
+    many=True,
+    kinds=(ObjectKind.ASSOCIATION,),
+    level=2,
+)
 
 
 def _patient(name: str, kinds: tuple[ObjectKind, ...]) -> Param:
     return Param(name, "patient_id", Match.EQUAL, required=True, kinds=kinds)
+
+
+def _for_multiple_patients(params: tuple[Param, ...]) -> tuple[Param, ...]:
+    """The same parameters; the patient is optional, and may be several (ITI TF-2 3.51.4.1.2)."""
+    return tuple(replace(p, required=False, many=True) if p.attribute == "patient_id" else p for p in params)
 
 
 def _status(name: str, kinds: tuple[ObjectKind, ...]) -> Param:
@@ -112,24 +136,29 @@ def _range(
 
 
 def _ids(
-    stem: str, kinds: tuple[ObjectKind, ...], *, many: bool
-) -> tuple[tuple[Param, Param], tuple[str, str]]:
-    """EntryUUID and UniqueId alternatives, and their names."""
-    params = (
+    stem: str, kinds: tuple[ObjectKind, ...], *, many: bool, versions: bool = False
+) -> tuple[tuple[Param, ...], tuple[str, ...]]:
+    """EntryUUID and UniqueId alternatives, for ``versions`` LogicalID too; and their names."""
+    params = [
         Param(f"{stem}EntryUUID", "entry_uuid", Match.EQUAL, many=many, kinds=kinds),
         Param(f"{stem}UniqueId", "unique_id", Match.EQUAL, many=many, kinds=kinds),
-    )
-    return params, (params[0].name, params[1].name)
+    ]
+    if versions:
+        params.append(
+            Param(f"{stem}LogicalID", "logical_id", Match.LOGICAL_ID, many=many, kinds=kinds, level=2)
+        )
+    return tuple(params), tuple(param.name for param in params)
 
 
 def _uuids(*kinds: ObjectKind) -> Param:
     return Param("$uuid", "entry_uuid", Match.EQUAL, required=True, many=True, kinds=kinds)
 
 
+_VERSIONS, _VERSION_NAMES = _ids(_DE, ENTRIES, many=True, versions=True)
 _DOCUMENTS, _DOCUMENT_NAMES = _ids(_DE, ENTRIES, many=True)
 _DOCUMENT, _ = _ids(_DE, ENTRIES, many=False)
-_FOLDERS, _FOLDER_NAMES = _ids("$XDSFolder", FOLDERS, many=True)
-_FOLDER, _ = _ids("$XDSFolder", FOLDERS, many=False)
+_FOLDER_VERSIONS, _FOLDER_VERSION_NAMES = _ids("$XDSFolder", FOLDERS, many=True, versions=True)
+_FOLDER, _FOLDER_NAMES = _ids("$XDSFolder", FOLDERS, many=False)
 _SET, _SET_NAMES = _ids("$XDSSubmissionSet", SETS, many=False)
 
 _FIND_DOCUMENTS = (
@@ -150,6 +179,24 @@ _FIND_DOCUMENTS = (
     Param(f"{_DE}DocumentAvailability", "document_availability", Match.AVAILABILITY, many=True),
     _LEVEL,
 )
+_REFERENCE_IDS = Param(
+    f"{_DE}ReferenceIdList", "reference_ids", Match.REFERENCE, required=True, many=True, repeat=True
+)
+_FIND_FOLDERS = (
+    _patient("$XDSFolderPatientId", FOLDERS),
+    _status("$XDSFolderStatus", FOLDERS),
+    *_range("$XDSFolderLastUpdateTime", "last_update_time", FOLDERS, Match.TIME_UNTIL),
+    Param("$XDSFolderCodeList", "codes", Match.CODE, many=True, repeat=True, kinds=FOLDERS),
+    _LEVEL,
+)
+#: What CP-ITI-1323 adds to FindDocuments: each filter by a list can be turned round. Several slots of one
+#: such parameter would be ambiguous, so there is one.
+_EXCLUDING = tuple(
+    replace(param, name=f"{param.name}Exclude", repeat=False, negated=True)
+    for param in _FIND_DOCUMENTS
+    if param.many and param.match in (Match.CODE, Match.LIKE, Match.AVAILABILITY)
+)
+_MULTIPLE: Final = "ITI TF-2 3.51.4.1.2"
 
 _ROWS: Final = (
     StoredQuery(
@@ -178,13 +225,7 @@ _ROWS: Final = (
         "urn:uuid:958f3006-baad-4929-a4de-ff1114824431",
         Result.FIND,
         FOLDERS,
-        (
-            _patient("$XDSFolderPatientId", FOLDERS),
-            _status("$XDSFolderStatus", FOLDERS),
-            *_range("$XDSFolderLastUpdateTime", "last_update_time", FOLDERS, Match.TIME_UNTIL),
-            Param("$XDSFolderCodeList", "codes", Match.CODE, many=True, repeat=True, kinds=FOLDERS),
-            _LEVEL,
-        ),
+        _FIND_FOLDERS,
     ),
     StoredQuery(
         "GetAll",
@@ -197,6 +238,7 @@ _ROWS: Final = (
             _status("$XDSSubmissionSetStatus", SETS),
             _status("$XDSFolderStatus", FOLDERS),
             *_FILTERS,
+            _ASSOCIATION_STATUS,
         ),
     ),
     StoredQuery(
@@ -204,8 +246,8 @@ _ROWS: Final = (
         "urn:uuid:5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4",
         Result.OBJECTS,
         ENTRIES,
-        (*_DOCUMENTS, _LEVEL),
-        _DOCUMENT_NAMES,
+        (*_VERSIONS, _LEVEL),
+        _VERSION_NAMES,
         single_patient=True,
     ),
     StoredQuery(
@@ -213,8 +255,8 @@ _ROWS: Final = (
         "urn:uuid:5737b14c-8a1a-4539-b659-e03a34a5e1e4",
         Result.OBJECTS,
         FOLDERS,
-        (*_FOLDERS, _LEVEL),
-        _FOLDER_NAMES,
+        (*_FOLDER_VERSIONS, _LEVEL),
+        _FOLDER_VERSION_NAMES,
         single_patient=True,
     ),
     StoredQuery(
@@ -222,14 +264,14 @@ _ROWS: Final = (
         "urn:uuid:a7ae438b-4bc2-4642-93e9-be891f7bb155",
         Result.ASSOCIATIONS,
         (ObjectKind.ASSOCIATION,),
-        (_uuids(*ObjectKind), _LEVEL),
+        (_uuids(*ObjectKind), _LEVEL, _ASSOCIATION_STATUS),
     ),
     StoredQuery(
         "GetDocumentsAndAssociations",
         "urn:uuid:bab9529a-4a10-40b3-a01f-f68a615d247a",
         Result.DOCUMENTS_AND_ASSOCIATIONS,
         ENTRIES,
-        (*_DOCUMENTS, _LEVEL),
+        (*_DOCUMENTS, _LEVEL, _ASSOCIATION_STATUS),
         _DOCUMENT_NAMES,
         single_patient=True,
     ),
@@ -255,7 +297,7 @@ _ROWS: Final = (
         "urn:uuid:b909a503-523d-4517-8acf-8e5834dfc4c7",
         Result.FOLDER_CONTENTS,
         FOLDERS,
-        (*_FOLDER, *_FILTERS),
+        (*_FOLDER, *_FILTERS, _ASSOCIATION_STATUS),
         _FOLDER_NAMES,
         single_patient=True,
     ),
@@ -264,7 +306,7 @@ _ROWS: Final = (
         "urn:uuid:10cae35a-c7f9-4cf5-b61e-fc3278ffb578",
         Result.FOLDERS_OF,
         FOLDERS,
-        (*_DOCUMENT, _LEVEL),
+        (*_DOCUMENT, _LEVEL, _ASSOCIATION_STATUS),
         _DOCUMENT_NAMES,
     ),
     StoredQuery(
@@ -284,6 +326,7 @@ _ROWS: Final = (
             ),
             _TYPE,
             _LEVEL,
+            _ASSOCIATION_STATUS,
         ),
         _DOCUMENT_NAMES,
     ),
@@ -292,18 +335,57 @@ _ROWS: Final = (
         "urn:uuid:12941a89-e02e-4be5-967c-ce4bfc8fe492",
         Result.FIND,
         ENTRIES,
-        (
-            *_FIND_DOCUMENTS,
-            Param(
-                f"{_DE}ReferenceIdList",
-                "reference_ids",
-                Match.REFERENCE,
-                required=True,
-                many=True,
-                repeat=True,
-            ),
+        (*_FIND_DOCUMENTS, _REFERENCE_IDS),
+    ),
+    StoredQuery(
+        "FindDocumentsExclude",
+        "urn:uuid:4308b1df-36de-4bef-8e2e-ba91f593c435",
+        Result.FIND,
+        ENTRIES,
+        (*_FIND_DOCUMENTS, *_EXCLUDING),
+        exclusive=tuple((param.name.removesuffix("Exclude"), param.name) for param in _EXCLUDING),
+        preview=True,
+        section="CP-ITI-1323",
+    ),
+    StoredQuery(
+        "FindDocumentsForMultiplePatients",
+        "urn:uuid:3d1bdb10-39a2-11de-89c2-2f44d94eaa9f",
+        Result.FIND,
+        ENTRIES,
+        _for_multiple_patients(_FIND_DOCUMENTS),
+        any_of=(
+            f"{_DE}PatientId",
+            f"{_DE}ClassCode",
+            f"{_DE}EventCodeList",
+            f"{_DE}HealthcareFacilityTypeCode",
         ),
+        transaction="ITI-51",
+        section=_MULTIPLE,
+    ),
+    StoredQuery(
+        "FindFoldersForMultiplePatients",
+        "urn:uuid:50d3f5ac-39a2-11de-a1ca-b366239e58df",
+        Result.FIND,
+        FOLDERS,
+        _for_multiple_patients(_FIND_FOLDERS),
+        any_of=("$XDSFolderPatientId", "$XDSFolderCodeList"),
+        transaction="ITI-51",
+        section=_MULTIPLE,
+    ),
+    StoredQuery(
+        "FindDocumentsByReferenceIdForMultiplePatients",
+        "urn:uuid:1191642d-86c4-42d8-b784-f95445f9f0d5",
+        Result.FIND,
+        ENTRIES,
+        _for_multiple_patients((*_FIND_DOCUMENTS, _REFERENCE_IDS)),
+        transaction="ITI-51",
+        section=_MULTIPLE,
     ),
 )
 
 QUERIES: Final = {row.id: row for row in _ROWS}
+
+
+def offered(transaction: str, *, preview: bool) -> Mapping[str, StoredQuery]:
+    """The queries of a transaction by id, those that are not Final Text yet only with ``preview``."""
+    return {row.id: row for row in _ROWS if row.transaction == transaction and (preview or not row.preview)}

@@ -52,6 +52,12 @@ _ELEMENTS: Final = {
     ObjectKind.ASSOCIATION: "Association",
 }
 
+_OWNED: Final = {
+    Owner.DOCUMENT_ENTRY: (ObjectKind.STABLE_DOCUMENT_ENTRY, ObjectKind.ON_DEMAND_DOCUMENT_ENTRY),
+    Owner.SUBMISSION_SET: (ObjectKind.SUBMISSION_SET,),
+    Owner.FOLDER: (ObjectKind.FOLDER,),
+}
+
 _SPECIAL: Final = re.compile('[&<>"\t\n\r]').search  # most values have none of them
 
 _VALUES: Final = "<rim:ValueList><rim:Value>"
@@ -86,6 +92,19 @@ def opening(kind: ObjectKind, status: str) -> bytes:
 def fill(fragment: bytes, last_update_time: str) -> bytes:
     """A Folder's fragment with its lastUpdateTime, a DTM."""
     return fragment.replace(HOLE.encode(), last_update_time.encode(), 1)
+
+
+def with_patient(fragment: bytes, kind: ObjectKind, patient_id: str) -> bytes:
+    """The fragment of an entry, set or folder with another patientId, a CX; nothing else changes.
+
+    No value of the object can be taken for the place: neither ``<`` nor a quotation mark stands in one.
+    """
+    identifier = fragment.find(_PATIENT_ID[kind])
+    if identifier < 0:
+        return fragment
+    start = fragment.index(_VALUE, identifier) + len(_VALUE)
+    end = fragment.index(b'"', start)
+    return fragment[:start] + _attribute(patient_id).encode() + fragment[end:]
 
 
 @lru_cache(maxsize=256)
@@ -292,6 +311,16 @@ def _attribute(value: str) -> str:
         return value
     return _text(value).replace('"', "&quot;").replace("\t", "&#9;").replace("\n", "&#10;")
 
+
+#: Where patientId is, by kind: its ExternalIdentifier begins with this, and its value follows ``_VALUE``.
+_PATIENT_ID: Final = {
+    kind: _identifier(owner, row)[0].encode()
+    for owner, kinds in _OWNED.items()
+    for row in ATTRIBUTES[owner]
+    if row.field == "patient_id"
+    for kind in kinds
+}
+_VALUE: Final = b'" value="'
 
 _WRITERS: Final = {
     DocumentEntry: _Writer.of(Owner.DOCUMENT_ENTRY),

@@ -13,7 +13,7 @@ from msim_xds.database.driver import fetch
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ObjectKind
 from msim_xds.ihe.queries import ENTRIES, FOLDERS, SETS, TIMES, Match, Result
-from msim_xds.registry.columns import ASSOCIATION_TYPE, STATUS, fold
+from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, DEPRECATED, STATUS, SUPERSEDED, fold
 from msim_xds.registry.compile import (
     ID,
     PATIENT,
@@ -23,14 +23,23 @@ from msim_xds.registry.compile import (
     association_statement,
     object_statement,
     patient_statement,
+    patients_statement,
 )
 from msim_xds.registry.query_reader import Criterion, Query
 
 Rows = Sequence[tuple[Any, ...]]
 Kinds = tuple[ObjectKind, ...]
 
-#: Parameters that choose kinds, status, types or level: they shape statements instead of being bound.
-_SHAPING: Final = frozenset({Match.OBJECT_TYPE, Match.STATUS, Match.LEVEL, Match.ASSOCIATION_TYPE})
+#: Parameters that choose kinds, status or types: they shape statements instead of being bound.
+_SHAPING: Final = frozenset(
+    {Match.OBJECT_TYPE, Match.STATUS, Match.ASSOCIATION_TYPE, Match.ASSOCIATION_STATUS}
+)
+
+#: Objects that have versions.
+_VERSIONED: Final = frozenset((*ENTRIES, *FOLDERS))
+
+#: Of these, the latest versions.
+_LATEST: Final = (APPROVED, DEPRECATED)
 
 #: Results that one statement yields, so that no snapshot is needed.
 SINGLE: Final = frozenset({Result.FIND, Result.OBJECTS})
@@ -72,21 +81,33 @@ class Collector:
         self._terms = terms
         self._query = query
         self._limit = limit
-        self._patient = 0
+        self._patients: list[int] = []
 
-    def patient(self, cx: str) -> bool:
-        """Take the patient that the query names; False when the registry does not know it."""
-        statement = patient_statement(self._terms.dialect)
-        rows = fetch(self._connection, statement, {"cx": cx.strip(), "limit": 1})
-        self._patient = rows[0][0] if rows else 0
-        return bool(rows)
+    def unknown_patients(self) -> list[str]:
+        """Take the patients that the query names; those that the registry does not know come back.
+
+        One that was merged into another is not known any more (ITI TF-2 3.8.4.2.4).
+        """
+        names = [cx.strip() for cx in self._query.patients]
+        dialect = self._terms.dialect
+        if len(names) == 1:
+            rows = fetch(self._connection, patient_statement(dialect), {"cx": names[0], "limit": 1})
+            known = set(names) if rows else set()
+        else:
+            listed = {"given": as_list(self._connection, names), "limit": len(names)}
+            rows = fetch(self._connection, patients_statement(dialect), listed)
+            known = {cx for _, cx in rows}
+        self._patients = [row[0] for row in rows]
+        return [cx for cx in names if cx not in known]
 
     def collect(self) -> Found:
-        """Everything that the query asks for.
+        """Everything that the query asks for; nothing when it names patients of whom none is known.
 
         Raises:
             Refused: XDSTooManyResults.
         """
+        if self._query.patients and not self._patients:
+            return Found(())
         found = _COLLECT[self._query.row.result](self)
         self._check(len(found.objects) + len(found.associations))
         return found
@@ -152,20 +173,40 @@ class Collector:
         entry_kinds = query.entry_kinds
         criteria = [c for c in query.criteria if self._restricts(c, kinds, scope)]
         bound = [c for c in criteria if c.param.match not in _SHAPING]
-        statuses = [STATUS[v] for c in criteria if c.param.match is Match.STATUS for v in c.groups[0]]
         shape = Shape(
             scope,
             query.leaf if leaf is None else leaf,
-            query.superseded,
-            tuple([kind.value for kind in kinds if kind not in ENTRIES or kind in entry_kinds]),
-            tuple(sorted(set(statuses))),
-            query.row.id,
-            tuple([(c.param.name, len(c.groups)) for c in bound]),
+            () if scope is Scope.CRITERIA else self._links(),
+            kinds=tuple([kind.value for kind in kinds if kind not in ENTRIES or kind in entry_kinds]),
+            statuses=self._statuses(kinds, scope, criteria),
+            query=query.row.id,
+            params=tuple([(c.param.name, len(c.groups)) for c in bound]),
         )
         parameters: dict[str, Any] = {"given": as_list(self._connection, given)} if given else {}
         for position, criterion in enumerate(bound):
             self._bind(parameters, f"p{position}", criterion)
         return self._bounded(object_statement(self._terms.dialect, shape), parameters)
+
+    def _statuses(self, kinds: Kinds, scope: Scope, criteria: Sequence[Criterion]) -> tuple[int, ...]:
+        """The stored statuses that count: those asked for, without superseded versions at level 1.
+
+        At level 1 a superseded version is found by its entryUUID, and at the end of an association so found.
+        """
+        everything = self._query.level > 1
+        for criterion in criteria:
+            if criterion.param.match is Match.STATUS:
+                asked = {STATUS[status] for status in criterion.groups[0]}
+                return tuple(sorted(asked | {SUPERSEDED} if everything and DEPRECATED in asked else asked))
+        named = any([criterion.param.attribute == "entry_uuid" for criterion in criteria])
+        if everything or named or scope is Scope.ENDS or _VERSIONED.isdisjoint(kinds):
+            return ()
+        return _LATEST
+
+    def _links(self) -> tuple[int, ...]:
+        """The stored statuses of associations that count."""
+        if self._query.level == 1:
+            return (APPROVED,)
+        return tuple(sorted({STATUS[status] for status in self._query.values(Match.ASSOCIATION_STATUS)}))
 
     def _restricts(self, criterion: Criterion, kinds: Kinds, scope: Scope) -> bool:
         """Whether a parameter restricts objects of these kinds; identifiers say only where to begin."""
@@ -178,8 +219,13 @@ class Collector:
         if not all(lists.values()):
             return ()
         query = self._query
-        kinds = tuple([kind.value for kind in query.entry_kinds]) if scope is Scope.RELATING else ()
-        shape = Shape(scope, query.leaf if leaf is None else leaf, query.superseded, kinds)
+        shape = Shape(
+            scope,
+            query.leaf if leaf is None else leaf,
+            self._links(),
+            latest=query.level == 1,
+            kinds=tuple([kind.value for kind in query.entry_kinds]) if scope is Scope.RELATING else (),
+        )
         parameters = {name: as_list(self._connection, values) for name, values in lists.items()}
         return self._bounded(association_statement(self._terms.dialect, shape), parameters)
 
@@ -190,7 +236,8 @@ class Collector:
             values: Sequence[Any] = group_values
             group = f"{name}_{number}"
             if param.attribute == "patient_id":
-                parameters[group] = self._patient
+                known = self._patients
+                parameters[group] = as_list(self._connection, known) if param.many else known[0]
                 continue
             if param.match in TIMES:
                 parameters[f"{group}_low"], parameters[f"{group}_high"] = values[0]

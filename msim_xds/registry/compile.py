@@ -46,7 +46,7 @@ from msim_xds.database.schema import (
 )
 from msim_xds.ihe.names import AssociationType, ObjectKind
 from msim_xds.ihe.queries import QUERIES, TIMES, Match, Param
-from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, CODE_ATTRIBUTE
+from msim_xds.registry.columns import ASSOCIATION_TYPE, CODE_ATTRIBUTE, SUPERSEDED
 
 Condition = ColumnElement[bool]
 
@@ -64,7 +64,7 @@ class Scope(Enum):
     ENDS = auto()  # objects at either end of the given associations
     NAMED = auto()  # associations by their entryUUID
     TOUCHING = auto()  # associations from or to the given objects
-    RELATING = auto()  # the same, of the types asked for, with DocumentEntries of the kinds at both ends
+    RELATING = auto()  # the same, of the types asked for, between DocumentEntries of the kinds
     LINKS = auto()  # HasMembers from the given objects to the targets
     LINKS_WITHIN = auto()  # the same, which are themselves members of the holders
 
@@ -76,7 +76,8 @@ class Shape:
     Attributes:
         scope: where candidates come from.
         leaf: whether whole objects are wanted, or only their entryUUIDs.
-        superseded: whether deprecated associations count.
+        links: stored availabilityStatus numbers of the associations that count, empty for any.
+        latest: associations of a superseded version do not count, unless it is one of the given objects.
         kinds: kinds of objects; their numbers stand in the text, so that the database can plan with them.
         statuses: stored availabilityStatus numbers, empty for any; in the text for the same reason.
         query: id of the row that the parameters belong to.
@@ -85,7 +86,8 @@ class Shape:
 
     scope: Scope
     leaf: bool
-    superseded: bool = False
+    links: tuple[int, ...] = ()
+    latest: bool = False
     kinds: tuple[int, ...] = ()
     statuses: tuple[int, ...] = ()
     query: str = ""
@@ -99,6 +101,7 @@ _TIMES: Final[Mapping[str, str]] = {
     "service_start_time": "start",
     "service_stop_time": "stop",
 }
+_ACTIVE: Final = select(patient.c.id).where(patient.c.survivor_id.is_(None))
 _HAS_MEMBER: Final = ASSOCIATION_TYPE[AssociationType.HAS_MEMBER]
 _PARAMS: Final = {(row.id, param.name): param for row in QUERIES.values() for param in row.params}
 _OBJECT, _LINK = registry_object.c, association.c
@@ -137,8 +140,21 @@ class Dialect:
 
 @lru_cache(maxsize=2)
 def patient_statement(dialect: Dialect) -> str:
-    """SQL for the patient's key; binds ``cx`` and ``limit``."""
-    return dialect.text(select(patient.c.id).where(patient.c.cx == bindparam("cx")))
+    """SQL for the key of a patient who was not merged into another; binds ``cx`` and ``limit``."""
+    return dialect.text(_ACTIVE.where(patient.c.cx == bindparam("cx")))
+
+
+@lru_cache(maxsize=2)
+def patients_statement(dialect: Dialect) -> str:
+    """SQL for key and CX of several such patients; binds ``given``, their CX strings, and ``limit``."""
+    return dialect.text(_ACTIVE.add_columns(patient.c.cx).where(among(patient.c.cx, bindparam("given"))))
+
+
+@lru_cache(maxsize=2)
+def name_statement(dialect: Dialect) -> str:
+    """SQL for key and CX of patients by ``given`` keys; binds ``limit``."""
+    names = select(patient.c.id, patient.c.cx).where(among(patient.c.id, bindparam("given")))
+    return dialect.text(names)
 
 
 @lru_cache(maxsize=1024)
@@ -166,19 +182,21 @@ def object_statement(dialect: Dialect, shape: Shape) -> str:
 @lru_cache(maxsize=64)
 def association_statement(dialect: Dialect, shape: Shape) -> str:
     """SQL for Associations; binds ``given``, ``limit``, by scope ``targets``, ``holders`` or ``types``."""
-    conditions = _association_scope(shape)
-    if not shape.superseded:
-        conditions.append(_literal(_LINK.status, (APPROVED,)))
+    conditions = [*_association_scope(shape), *_in_force(shape)]
     columns = (_LINK.status, null()) if shape.leaf else (_LINK.home, _LINK.entry_uuid)
     return dialect.text(select(_LINK.id, _LINK.patient_id, *columns).where(*conditions))
 
 
 @lru_cache(maxsize=4)
 def fragment_statement(dialect: Dialect, table: Table) -> str:
-    """SQL for key, kind, home, dictionary and fragment of objects or associations, by ``given`` keys."""
-    link: ColumnElement[int] = literal_column(str(int(ObjectKind.ASSOCIATION)))
-    kind = link if table is association else table.c.kind
-    columns = (table.c.id, kind, table.c.home, table.c.dictionary_id, table.c.fragment)
+    """SQL for key, kind, home, dictionary and fragment of objects or associations, by ``given`` keys.
+
+    Last in a row is the key of the patient whom the fragment names, where a merge has changed the object's.
+    """
+    c, is_link = table.c, table is association
+    kind: ColumnElement[Any] = _number(ObjectKind.ASSOCIATION) if is_link else c.kind
+    submitted: ColumnElement[Any] = null() if is_link else c.submitted_patient_id
+    columns = (c.id, kind, c.home, c.dictionary_id, c.fragment, submitted)
     return dialect.text(select(*columns).where(among(table.c.id, bindparam("given"))))
 
 
@@ -197,7 +215,8 @@ def _association_scope(shape: Shape) -> list[Condition]:
     given = among(_LINK.source_object, bindparam("given"))
     if shape.scope in (Scope.TOUCHING, Scope.RELATING):
         touching = or_(given, among(_LINK.target_object, bindparam("given")))
-        return [touching] if shape.scope is Scope.TOUCHING else [touching, *_relating(shape)]
+        ends = _relating(shape) if shape.scope is Scope.RELATING else _without_superseded_ends(shape)
+        return [touching, *ends]
     conditions = [
         given,
         among(_LINK.target_object, bindparam("targets")),
@@ -213,27 +232,48 @@ def _association_scope(shape: Shape) -> list[Condition]:
 
 
 def _relating(shape: Shape) -> list[Condition]:
+    end = [_literal(_OBJECT.kind, shape.kinds)]
+    if shape.latest:
+        end.append(or_(_OBJECT.status != _number(SUPERSEDED), among(_OBJECT.id, bindparam("given"))))
+    ends = (_LINK.source_object, _LINK.target_object)
     return [
         among(_LINK.type, bindparam("types")),
-        *(
-            exists().where(_OBJECT.id == end, _literal(_OBJECT.kind, shape.kinds))
-            for end in (_LINK.source_object, _LINK.target_object)
-        ),
+        *(exists().where(_OBJECT.id == key, *end) for key in ends),
     ]
+
+
+def _without_superseded_ends(shape: Shape) -> list[Condition]:
+    if not shape.latest:
+        return []
+    superseded = exists().where(
+        _OBJECT.id.in_([_LINK.source_object, _LINK.target_object]),
+        _literal(_OBJECT.status, (SUPERSEDED,)),
+        not_(among(_OBJECT.id, bindparam("given"))),
+    )
+    return [not_(superseded)]
 
 
 def _has_member(shape: Shape) -> list[Condition]:
     """That an association is a membership in force."""
-    in_force = [] if shape.superseded else [_literal(_LINK.status, (APPROVED,))]
-    return [_literal(_LINK.type, (_HAS_MEMBER,)), *in_force]
+    return [_literal(_LINK.type, (_HAS_MEMBER,)), *_in_force(shape)]
+
+
+def _in_force(shape: Shape) -> list[Condition]:
+    return [_literal(_LINK.status, shape.links)] if shape.links else []
 
 
 def _condition(dialect: Dialect, param: Param, name: str, kinds: tuple[int, ...]) -> Condition:
     """One AND group of one parameter."""
+    if param.match in TIMES:
+        return _time(param, name, kinds)
+    matches = _matches(dialect, param, name)
+    return matches.is_not(true()) if param.negated else matches
+
+
+def _matches(dialect: Dialect, param: Param, name: str) -> Condition:
+    """That an object has one of the parameter's values."""
     attribute = param.attribute
     match param.match:
-        case match if match in TIMES:
-            return _time(param, name, kinds)
         case Match.LIKE:
             person = object_author.c.person_folded if dialect.folded else object_author.c.person
             return dialect.like_any(person, object_author.c.object_id, name)
@@ -245,9 +285,23 @@ def _condition(dialect: Dialect, param: Param, name: str, kinds: tuple[int, ...]
                 _literal(object_code.c.attribute, (CODE_ATTRIBUTE[attribute],)),
                 among(object_code.c.code, bindparam(name)),
             )
-    if attribute == "patient_id":
+        case Match.LOGICAL_ID:
+            return _version_of(name)
+    if attribute == "patient_id" and not param.many:
         return _OBJECT.patient_id == bindparam(name, type_=BigInteger)
     return among(_OBJECT[attribute], bindparam(name))
+
+
+def _version_of(name: str) -> Condition:
+    """That an object is a version of one of the given logical objects.
+
+    First versions have their own entryUUID for logicalID. The others have an index of their own, which serves
+    only where its condition is said.
+    """
+    first = _OBJECT.logical_id == _OBJECT.entry_uuid
+    later = _OBJECT.logical_id != _OBJECT.entry_uuid
+    given: ColumnElement[Any] = bindparam(name)
+    return or_(and_(among(_OBJECT.entry_uuid, given), first), and_(among(_OBJECT.logical_id, given), later))
 
 
 def _time(param: Param, name: str, kinds: tuple[int, ...]) -> Condition:
@@ -278,5 +332,9 @@ def _has(*conditions: Condition) -> Condition:
 
 def _literal(column: Column[Any], numbers: tuple[int, ...]) -> Condition:
     """That the column has one of our own numbers, written into the text."""
-    texts: list[ColumnElement[int]] = [literal_column(str(int(number))) for number in numbers]
+    texts = list(map(_number, numbers))
     return column == texts[0] if len(texts) == 1 else column.in_(texts)
+
+
+def _number(number: int) -> ColumnElement[int]:
+    return literal_column(str(int(number)))

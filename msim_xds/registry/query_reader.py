@@ -1,8 +1,8 @@
-"""From query:AdhocQueryRequest to a checked, typed query (ITI TF-2 3.18.4.1.2)."""
+"""From query:AdhocQueryRequest to a checked, typed query (ITI TF-2 3.18.4.1.2, 3.51.4.1.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -37,16 +37,19 @@ _SYNTAX: Final = "ITI TF-2 3.18.4.1.2.3"
 #: Slots of one name: each makes the SQL longer, while a handful is what people ask for.
 MOST_GROUPS: Final = 32
 
-#: Parameters whose values are numbers or times, and so may stand without quotes.
 #: Text of a Slot that is worth remembering.
 _KEPT_CHARS: Final = 1024
 
+#: Parameters whose values are numbers or times, and so may stand without quotes.
 _BARE: Final = TIMES | {Match.LEVEL}
+
+_STATUSES: Final = {status.value: status for status in Status}
 
 #: Parameters with a closed set of values. A value outside is ignored, as newer senders may know more
 #: (ITI TF-2 3.18.4.1.2.3.7); nothing but such values is a fault.
 _CLOSED: Final[Mapping[Match, Mapping[str, object]]] = {
-    Match.STATUS: {status.value: status for status in Status},
+    Match.STATUS: _STATUSES,
+    Match.ASSOCIATION_STATUS: _STATUSES,
     Match.OBJECT_TYPE: {
         STABLE_OBJECT_TYPE: ObjectKind.STABLE_DOCUMENT_ENTRY,
         ON_DEMAND_OBJECT_TYPE: ObjectKind.ON_DEMAND_DOCUMENT_ENTRY,
@@ -60,6 +63,8 @@ _CLOSED: Final[Mapping[Match, Mapping[str, object]]] = {
     },
     Match.ASSOCIATION_TYPE: {kind.value: kind for kind in AssociationType},
 }
+
+_LEVEL: Final = "$MetadataLevel"
 
 #: Queries that have $XDSDocumentEntryType.
 _TYPED: Final = frozenset(r.id for r in QUERIES.values() for p in r.params if p.match is Match.OBJECT_TYPE)
@@ -84,23 +89,25 @@ class Query:
         row: which query.
         leaf: whole objects (LeafClass) instead of ObjectRefs.
         criteria: the parameters given, in the order of the row.
+        level: $MetadataLevel; 1 knows the latest versions and no deprecated Association, 2 knows all.
     """
 
     row: StoredQuery
     leaf: bool
     criteria: tuple[Criterion, ...]
+    level: int
 
     def values(self, match: Match) -> tuple[Any, ...]:
         """The values of the first parameter that matches so; empty when it is absent."""
         return next((c.groups[0] for c in self.criteria if c.param.match is match), ())
 
     @property
-    def patient_id(self) -> str | None:
-        """The patient asked for; None for a query by id."""
+    def patients(self) -> tuple[str, ...]:
+        """The patients asked for; none for a query by id, or about all patients (ITI-51)."""
         for criterion in self.criteria:
             if criterion.param.attribute == "patient_id":
-                return str(criterion.groups[0][0])
-        return None
+                return criterion.groups[0]
+        return ()
 
     @property
     def entry_kinds(self) -> tuple[ObjectKind, ...]:
@@ -110,14 +117,14 @@ class Query:
         given = self.values(Match.OBJECT_TYPE) or ENTRIES[:1]
         return tuple([kind for kind in ENTRIES if kind in given])
 
-    @property
-    def superseded(self) -> bool:
-        """Whether deprecated Associations are wanted too ($MetadataLevel 2)."""
-        return self.values(Match.LEVEL) == (2,)
 
-
-def read(request: _Element, limits: LimitSettings) -> Query:
+def read(request: _Element, queries: Mapping[str, StoredQuery], limits: LimitSettings) -> Query:
     """The query of an AdhocQueryRequest.
+
+    Args:
+        request: the payload.
+        queries: the rows that the transaction offers, by id.
+        limits: bounds on Slots and values.
 
     Raises:
         Refused: with every finding: XDSUnknownStoredQuery, XDSStoredQueryMissingParam,
@@ -130,9 +137,9 @@ def read(request: _Element, limits: LimitSettings) -> Query:
     if leaf is None:
         findings.append(_bad_return_type(return_type))
     query_id = None if adhoc is None else adhoc.get("id")
-    row = None if query_id is None else QUERIES.get(query_id.strip().lower())
+    row = None if query_id is None else queries.get(query_id.strip().lower())
     if row is None:
-        findings.append(_unknown_query(query_id))
+        findings.append(_unknown_query(query_id, queries))
     if row is None or adhoc is None:
         raise Refused(findings)
     reader = _Reader(row, limits)
@@ -140,7 +147,7 @@ def read(request: _Element, limits: LimitSettings) -> Query:
     findings += reader.findings
     if findings or leaf is None:
         raise Refused(findings)
-    return Query(row, leaf, criteria)
+    return Query(row, leaf, criteria, reader.level)
 
 
 def _child(request: _Element, tag: str) -> _Element | None:
@@ -159,14 +166,20 @@ def _bad_return_type(seen: str) -> Finding:
     )
 
 
-def _unknown_query(seen: str | None) -> Finding:
+def _unknown_query(seen: str | None, queries: Mapping[str, StoredQuery]) -> Finding:
+    elsewhere = QUERIES.get((seen or "").strip().lower())
+    if elsewhere is not None:
+        switch = " and search.preview" if elsewhere.preview else ""
+        problem = f"is {elsewhere.name}, which needs {elsewhere.transaction}{switch}"
+    else:
+        problem = "is not a stored query of this transaction" if seen else "is missing"
     return Finding(
         "XDSUnknownStoredQuery",
-        "is not a stored query of ITI-18" if seen else "is missing",
+        problem,
         place="AdhocQuery",
         attribute="id",
         seen=seen,
-        allowed=", ".join(f"{row.name} {row.id}" for row in QUERIES.values()),
+        allowed=", ".join(f"{row.name} {row.id}" for row in queries.values()),
         source="ITI TF-2 3.18.4.1.2.4",
     )
 
@@ -210,6 +223,7 @@ _CONVERT: Final[Mapping[Match, Callable[[str], object]]] = {
     Match.LIKE: _text,
     Match.REFERENCE: _text,
     Match.CODE: _code,
+    Match.LOGICAL_ID: _uuid,
     **dict.fromkeys(TIMES, _time),
     Match.LEVEL: _level,
 }
@@ -249,7 +263,7 @@ def _items(values: tuple[str, ...], rule: _Rule, most: int, longest: int) -> tup
     return tuple(map(rule.convert, items))
 
 
-_RULES: Final = {row.id: tuple(map(_Rule.of, row.params)) for row in QUERIES.values()}
+_RULES: Final = {row.id: {p.name: _Rule.of(p) for p in row.params} for row in QUERIES.values()}
 
 
 class _Reader:
@@ -258,10 +272,14 @@ class _Reader:
     def __init__(self, row: StoredQuery, limits: LimitSettings) -> None:
         self.row = row
         self.limits = limits
+        self.level = 1
         self.findings: list[Finding] = []
 
     def criteria(self, slots: Iterator[tuple[str, list[str]]]) -> tuple[Criterion, ...]:
-        """Every parameter of the row that the slots give; slots of other names are ignored."""
+        """Every parameter that the slots give and the row has at this $MetadataLevel.
+
+        Slots of other names are ignored; the level itself becomes ``level``.
+        """
         given: dict[str, list[list[str]]] = {}
         for number, (name, values) in enumerate(slots):
             if number == self.limits.slots:
@@ -269,23 +287,48 @@ class _Reader:
                 return ()
             if values:  # an empty ValueList says that the parameter is absent
                 given.setdefault(name, []).append(values)
+        rules = _RULES[self.row.id]
+        if _LEVEL in given and _LEVEL in rules:
+            groups = self._groups(rules[_LEVEL], given.pop(_LEVEL))
+            self.level = groups[0][0] if groups and groups[0] else 1
         self._check_identifiers(given)
+        self._check_choices(given)
         found: list[Criterion] = []
-        for rule in _RULES[self.row.id]:
+        for rule in rules.values():
             param = rule.param
-            if param.name in given:
+            if param.name in given and param.level <= self.level:
                 found.append(Criterion(param, self._groups(rule, given[param.name])))
             elif param.required:
                 self._find("XDSStoredQueryMissingParam", param.name, "is required")
         return tuple(found)
 
     def _check_identifiers(self, given: Mapping[str, object]) -> None:
-        names = self.row.identifiers
+        if not self.row.identifiers:
+            return
+        levels = {name: _RULES[self.row.id][name].param.level for name in self.row.identifiers}
+        names = [name for name, level in levels.items() if level <= self.level]
+        if not self._at_most_one(names, given):
+            higher = [f"{name} with {_LEVEL} {level}" for name, level in levels.items() if level > self.level]
+            self._find(
+                "XDSStoredQueryMissingParam",
+                " or ".join(names),
+                "exactly one of these is required",
+                allowed=" or ".join([*names, *higher]),
+            )
+
+    def _check_choices(self, given: Mapping[str, object]) -> None:
+        names = self.row.any_of
+        if names and not any(name in given for name in names):
+            self._find("XDSStoredQueryMissingParam", " or ".join(names), "at least one of these is required")
+        for group in self.row.exclusive:
+            self._at_most_one(group, given)
+
+    def _at_most_one(self, names: Iterable[str], given: Mapping[str, object]) -> bool:
+        """Whether one of the parameters is given; each further one is a fault."""
         present = [name for name in names if name in given]
-        if names and not present:
-            self._find("XDSStoredQueryMissingParam", " or ".join(names), "exactly one of these is required")
         for name in present[1:]:
             self._find("XDSStoredQueryParamNumber", name, f"excludes {present[0]}")
+        return bool(present)
 
     def _groups(self, rule: _Rule, slots: Sequence[list[str]]) -> tuple[tuple[Any, ...], ...]:
         if len(slots) > 1 and not rule.param.repeat:

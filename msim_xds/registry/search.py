@@ -1,4 +1,4 @@
-"""Registry Stored Query: the handler of ITI-18 (ITI TF-2 3.18).
+"""Stored queries: the handler of ITI-18 and ITI-51 (ITI TF-2 3.18, 3.51).
 
 Answers are put together from the stored fragments; no object is parsed or built on the way.
 """
@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 from sqlalchemy import Connection
 
+from msim_xds.database.deadline import deadline
 from msim_xds.database.engine import Database
 from msim_xds.database.schema import association, registry_object
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ResponseStatus
+from msim_xds.ihe.queries import Result, offered
+from msim_xds.ihe.transactions import ITI_18, ITI_51
 from msim_xds.metadata.fragments import home_attribute
 from msim_xds.registry.collect import SINGLE, Collector, Found, Terms, several_patients
 from msim_xds.registry.compile import Dialect
@@ -25,7 +28,7 @@ from msim_xds.wire.exchange import Answer, Request
 
 
 class StoredQueries:
-    """Answers the stored queries of ITI-18.
+    """Answers the stored queries of ITI-18 and ITI-51.
 
     Args:
         database: where the registry is.
@@ -44,6 +47,9 @@ class StoredQueries:
     ) -> None:
         self._database = database
         self._settings = settings
+        self._offered = {
+            row.name: offered(row.name, preview=settings.search.preview) for row in (ITI_18, ITI_51)
+        }
         self._terms = Terms(Dialect(database.is_sqlite, settings.search.fold_authors), expand)
         self._home = settings.registry.home_community_id or None
         self._shelf = Shelf(codec, self._terms.dialect, self._home, settings.search.cache_bytes)
@@ -54,10 +60,11 @@ class StoredQueries:
         Raises:
             Refused: the query is faulty, or its answer is not allowed as it stands (ITI TF-2 3.18.4.1.3).
         """
-        query = read(request.body, self._settings.limits)
-        single = query.row.result in SINGLE
+        query = read(request.body, self._offered[request.transaction.name], self._settings.limits)
+        wide = query.row.result is Result.FIND and not query.patients
+        single = query.row.result in SINGLE and not wide
         with self._database.read() if single else self._database.snapshot() as connection:
-            found = self._collect(connection, query)
+            found = self._search(connection, query) if wide else self._collect(connection, query)
             if query.leaf and query.row.single_patient and several_patients(found):
                 raise Refused([_not_single_patient(query)])
             pieces = self._leaves(connection, found) if query.leaf else self._references(found)
@@ -67,12 +74,19 @@ class StoredQueries:
         limits = self._settings.limits
         limit = limits.query_results if query.leaf else limits.query_references
         collector = Collector(connection, self._terms, query, limit)
-        cx = query.patient_id
-        if cx is None or collector.patient(cx):
-            return collector.collect()
-        if self._settings.search.unknown_patient == "error":
-            raise Refused([_unknown_patient(query, cx)])
-        return Found(())
+        unknown = collector.unknown_patients() if query.patients else ()
+        if unknown and self._settings.search.unknown_patient == "error":
+            raise Refused([_unknown_patient(query, cx) for cx in unknown])
+        return collector.collect()
+
+    def _search(self, connection: Connection, query: Query) -> Found:
+        """Collect what is asked about all patients at once, for which there is no index, within a time."""
+        seconds = self._settings.search.all_patients_timeout_s
+        try:
+            with deadline(connection, seconds):
+                return self._collect(connection, query)
+        except TimeoutError as error:
+            raise Refused([_too_wide(query, seconds)]) from error
 
     def _leaves(self, connection: Connection, found: Found) -> list[bytes]:
         objects = self._shelf.texts(connection, registry_object, found.objects)
@@ -94,10 +108,20 @@ def _not_single_patient(query: Query) -> Finding:
     )
 
 
+def _too_wide(query: Query, seconds: float) -> Finding:
+    return Finding(
+        "XDSRegistryOutOfResources",
+        f"the search through all patients was given up after {seconds:g} s",
+        place=f"AdhocQuery {query.row.name}",
+        allowed="patients in " + ", ".join(p.name for p in query.row.params if p.attribute == "patient_id"),
+        source=query.row.section,
+    )
+
+
 def _unknown_patient(query: Query, cx: str) -> Finding:
     return Finding(
         "XDSUnknownPatientId",
-        "the registry does not know this patient",
+        "the registry does not know this patient, or knows it as another",
         place=f"AdhocQuery {query.row.name}",
         source="ITI TF-2 3.18.4.1.3",
         context=cx,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -11,13 +11,13 @@ from sqlalchemy import Connection, Table
 
 from msim_xds.database.among import given
 from msim_xds.database.driver import fetch
-from msim_xds.ihe.names import ObjectKind
-from msim_xds.metadata.fragments import fill, home_attribute, opening
-from msim_xds.registry.columns import STATUS
-from msim_xds.registry.compile import ID, Dialect, fragment_statement
+from msim_xds.ihe.names import ObjectKind, Status
+from msim_xds.metadata.fragments import fill, home_attribute, opening, with_patient
+from msim_xds.registry.columns import STATUS, SUPERSEDED
+from msim_xds.registry.compile import ID, PATIENT, Dialect, fragment_statement, name_statement
 from msim_xds.registry.fragment_codec import FragmentCodec
 
-_STATUS: Final = {number: status for status, number in STATUS.items()}
+_STATUS: Final = {number: status for status, number in STATUS.items()} | {SUPERSEDED: Status.DEPRECATED}
 _SHARE: Final = 4  # an answer that needs more than this part of the shelf is not put on it
 
 Row = tuple[Any, ...]
@@ -26,8 +26,9 @@ Row = tuple[Any, ...]
 class Shelf:
     """Makes objects' texts from the stored fragments, and keeps the newest of them in each worker.
 
-    A text belongs to its row: id, patient, status and lastUpdateTime. Fragments never change and no id is
-    given twice, so what is on the shelf is never out of date.
+    A text belongs to its row: id, patient, status and lastUpdateTime. Fragments never change, a patient's CX
+    neither, and no id is given twice, so what is on the shelf is never out of date. Where a merge has given
+    an object to another patient, its text names the patient of the row, also when the merge comes in between.
 
     Args:
         codec: unpacks fragments.
@@ -60,13 +61,23 @@ class Shelf:
     ) -> Iterator[tuple[Row, bytes]]:
         statement = fragment_statement(self._dialect, table)
         parameters = {"given": given(connection, list(rows)), "limit": len(rows)}
-        for key, kind, home, dictionary, packed in fetch(connection, statement, parameters):
+        found = fetch(connection, statement, parameters)
+        moved = {rows[key][PATIENT] for key, *_, submitted in found if submitted is not None}
+        names = self._names(connection, moved) if moved else {}
+        for key, kind, home, dictionary, packed, submitted in found:
             row = rows[key]
-            _, _, status, last_update_time = row
+            _, patient, status, last_update_time = row
             fragment = self._codec.unpacker(dictionary)(packed)
+            if submitted is not None:
+                fragment = with_patient(fragment, ObjectKind(kind), names[patient])
             if last_update_time is not None:
                 fragment = fill(fragment, last_update_time)
             yield row, _opening(kind, status, home or self._home) + fragment
+
+    def _names(self, connection: Connection, patients: Collection[int]) -> dict[int, str]:
+        """The CX of each patient."""
+        parameters = {"given": given(connection, patients), "limit": len(patients)}
+        return dict(fetch(connection, name_statement(self._dialect), parameters))
 
     def _keep(self, fresh: dict[Row, bytes]) -> None:
         size = sum(map(len, fresh.values()))

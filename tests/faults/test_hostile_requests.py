@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 import pytest
 
 from msim_xds.ihe.queries import QUERIES, Match
-from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_43
+from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_43, ITI_51
 from tests.faults.hostile import hostile
 from tests.faults.target import Target, codes, nothing_kept, verdict
 from tests.support.metadata import APPROVED, HAS_MEMBER, PATIENT, REPOSITORY, single_document
@@ -19,7 +19,7 @@ from tests.test_repository.messages import retrieve, wanted
 from tests.test_server.soap import envelope
 
 #: Parameters that select by equality: nobody has these values.
-_EXACT = {Match.EQUAL, Match.CODE}
+_EXACT = {Match.EQUAL, Match.CODE, Match.LOGICAL_ID}
 #: Valid values of required parameters.
 _USUAL = {Match.EQUAL: one(PATIENT), Match.STATUS: many(APPROVED), Match.ASSOCIATION_TYPE: many(HAS_MEMBER),
           Match.REFERENCE: one("%")}  # fmt: skip
@@ -33,22 +33,27 @@ def _one_document(target: Target) -> None:
     assert verdict(target.post(REPOSITORY_PATH, body, content_type)) == "Success"
 
 
-def queries(value: str) -> Iterator[tuple[Match, bytes]]:
-    """Every parameter of every query with the value in several notations, and how it selects."""
+def queries(value: str) -> Iterator[tuple[Match, bytes, str]]:
+    """Every parameter of every query with the value in several notations: how it selects, message, action."""
+    actions = {row.name: row.action for row in (ITI_18, ITI_51)}
     for row in QUERIES.values():
         needed = {param.name: _USUAL[param.match] for param in row.params if param.required}
         for param in row.params:
             by_id = {} if param.name in row.identifiers else dict.fromkeys(row.identifiers[:1], one("1.2"))
+            if row.any_of and param.name not in row.any_of:
+                by_id[row.any_of[0]] = many(PATIENT)
+            if param.level > 1:
+                by_id["$MetadataLevel"] = str(param.level)
             for notation in (value, one(value), many(value, value), f"('{value}'"):
                 given = needed | by_id | {param.name: notation}
-                yield param.match, request(row.name, given.items())
+                yield param.match, request(row.name, given.items()), actions[row.transaction]
 
 
 @hostile
 def test_in_queries(target: Target, value: str) -> None:
     with nothing_kept(target):
-        for match, message in queries(value):
-            answer = target.post(REGISTRY, envelope(message.decode(), ITI_18.action))
+        for match, message, action in queries(value):
+            answer = target.post(REGISTRY, envelope(message.decode(), action))
             assert verdict(answer) == "Success" or codes(answer), message
             found = answer.xml().findall(".//{*}RegistryObjectList/*")
             assert match not in _EXACT or not found, message

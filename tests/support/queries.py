@@ -28,6 +28,15 @@ IDS = {
     "GetRelatedDocuments": "d90e5407-b356-4d91-a89f-873917b4b0e6",
     "FindDocumentsByReferenceId": "12941a89-e02e-4be5-967c-ce4bfc8fe492",
 }
+#: Of CP-ITI-1323.
+PREVIEW_IDS = {"FindDocumentsExclude": "4308b1df-36de-4bef-8e2e-ba91f593c435"}
+#: As ITI TF-2 3.51.4.1.2 lists them, and CP-ITI-793.
+MULTIPLE_IDS = {
+    "FindDocumentsForMultiplePatients": "3d1bdb10-39a2-11de-89c2-2f44d94eaa9f",
+    "FindFoldersForMultiplePatients": "50d3f5ac-39a2-11de-a1ca-b366239e58df",
+    "FindDocumentsByReferenceIdForMultiplePatients": "1191642d-86c4-42d8-b784-f95445f9f0d5",
+}
+ALL_IDS = IDS | PREVIEW_IDS | MULTIPLE_IDS
 
 
 def many(*values: str) -> str:
@@ -53,8 +62,8 @@ def request(
     returns: str | None = "LeafClass",
     home: str = "",
 ) -> bytes:
-    """query:AdhocQueryRequest; ``query`` is a name of ``IDS`` or an id, each parameter becomes a Slot."""
-    query_id = f"urn:uuid:{IDS[query]}" if query in IDS else query
+    """query:AdhocQueryRequest; ``query`` is a name of ``ALL_IDS`` or an id, each parameter becomes a Slot."""
+    query_id = f"urn:uuid:{ALL_IDS[query]}" if query in ALL_IDS else query
     option = (
         ""
         if returns is None

@@ -13,7 +13,7 @@ from lxml import etree
 
 from msim_xds.database.engine import Database
 from msim_xds.findings import Finding, Refused
-from msim_xds.ihe.transactions import ITI_18, ITI_42
+from msim_xds.ihe.transactions import ITI_18, ITI_42, Transaction
 from msim_xds.metadata import ebrim
 from msim_xds.metadata.rules import Rules
 from msim_xds.registry.fragment_codec import FragmentCodec
@@ -85,18 +85,18 @@ class Registry:
         with self.database.write() as connection:
             self.registration.register(connection, draft)
 
-    def ask(self, message: bytes) -> Result:
+    def ask(self, message: bytes, transaction: Transaction = ITI_18) -> Result:
         """The answer to an AdhocQueryRequest, which is a success."""
         body = etree.fromstring(message)
-        answer = self.queries.answer(Request(ITI_18, body, Addressing(ITI_18.action)))
+        answer = self.queries.answer(Request(transaction, body, Addressing(transaction.action)))
         root = etree.fromstring(b"".join(answer.payload))
         assert root.get("status", "").endswith(":Success")
         return Result(root)
 
-    def refusal(self, message: bytes) -> Finding:
+    def refusal(self, message: bytes, transaction: Transaction = ITI_18) -> Finding:
         """The one finding for which a query is refused."""
         try:
-            self.ask(message)
+            self.ask(message, transaction)
         except Refused as refused:
             (finding,) = refused.findings
             return finding

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pytest
 from lxml import etree
 
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import AssociationType, ObjectKind, Status
-from msim_xds.ihe.queries import QUERIES, Match
+from msim_xds.ihe.queries import QUERIES, Match, StoredQuery, offered
 from msim_xds.metadata.datatypes import Period
 from msim_xds.registry.query_reader import MOST_GROUPS, Query, read
 from msim_xds.settings import LimitSettings
 from tests.support.metadata import APPROVED, DEPRECATED, PATIENT, RIM
-from tests.support.queries import IDS, ON_DEMAND, QUERY, STABLE, find_documents, many, one, request, slot
+from tests.support.queries import (
+    IDS,
+    MULTIPLE_IDS,
+    ON_DEMAND,
+    PREVIEW_IDS,
+    QUERY,
+    STABLE,
+    find_documents,
+    many,
+    one,
+    request,
+    slot,
+)
 
 LIMITS = LimitSettings()
 CODE = "34133-9^^2.16.840.1.113883.6.1"
 
 
-def query(message: bytes, limits: LimitSettings = LIMITS) -> Query:
-    return read(etree.fromstring(message), limits)
+def query(message: bytes, queries: Mapping[str, StoredQuery] = QUERIES) -> Query:
+    return read(etree.fromstring(message), queries, LIMITS)
 
 
-def refused(message: bytes, limits: LimitSettings = LIMITS) -> tuple[Finding, ...]:
+def refused(message: bytes, queries: Mapping[str, StoredQuery] = QUERIES) -> tuple[Finding, ...]:
     with pytest.raises(Refused) as caught:
-        query(message, limits)
+        query(message, queries)
     return caught.value.findings
 
 
@@ -39,8 +51,25 @@ def groups(message: bytes, name: str) -> tuple[tuple[object, ...], ...]:
     return next(c.groups for c in query(message).criteria if c.param.name == name)
 
 
-def test_the_table_holds_the_queries_of_iti_18() -> None:
-    assert {row.name: row.id for row in QUERIES.values()} == {k: f"urn:uuid:{v}" for k, v in IDS.items()}
+@pytest.mark.parametrize(
+    ("transaction", "preview", "ids"),
+    [
+        ("ITI-18", False, IDS),
+        ("ITI-18", True, IDS | PREVIEW_IDS),
+        ("ITI-51", False, MULTIPLE_IDS),
+        ("ITI-51", True, MULTIPLE_IDS),
+    ],
+)
+def test_what_each_transaction_offers(transaction: str, preview: bool, ids: Mapping[str, str]) -> None:
+    rows = offered(transaction, preview=preview)
+    assert {row.name: key for key, row in rows.items()} == {k: f"urn:uuid:{v}" for k, v in ids.items()}
+    others = {row.id: row for row in QUERIES.values() if row.id not in rows}
+    for row in others.values():
+        (finding,) = refused(request(row.id), rows)
+        assert finding.code == "XDSUnknownStoredQuery"
+        assert row.transaction in finding.problem
+        assert ("search.preview" in finding.problem) == row.preview
+        assert row.name not in finding.allowed.replace("MultiplePatients", "").split()
 
 
 def test_a_whole_query() -> None:
@@ -55,8 +84,8 @@ def test_a_whole_query() -> None:
     )
     assert found.row.name == "FindDocuments"
     assert found.leaf
-    assert found.patient_id == PATIENT
-    assert found.superseded
+    assert found.patients == (PATIENT,)
+    assert found.level == 2
     assert found.entry_kinds == (ObjectKind.STABLE_DOCUMENT_ENTRY, ObjectKind.ON_DEMAND_DOCUMENT_ENTRY)
     assert {c.param.name: c.groups for c in found.criteria} == {
         "$XDSDocumentEntryPatientId": ((PATIENT,),),
@@ -64,7 +93,6 @@ def test_a_whole_query() -> None:
         "$XDSDocumentEntryClassCode": ((CODE,),),
         "$XDSDocumentEntryCreationTimeFrom": ((Period(20210000000000, 20219999999999),),),
         "$XDSDocumentEntryType": ((ObjectKind.ON_DEMAND_DOCUMENT_ENTRY, ObjectKind.STABLE_DOCUMENT_ENTRY),),
-        "$MetadataLevel": ((2,),),
     }
 
 
@@ -96,7 +124,7 @@ def test_values_of_one_slot_are_or() -> None:
         "<rim:Slot", f'<rim:Slot xmlns:rim="{RIM}"', 1
     )
     body[1].append(etree.fromstring(extra))
-    assert [c.groups for c in read(body, LIMITS).criteria if c.param.name == name] == [
+    assert [c.groups for c in read(body, QUERIES, LIMITS).criteria if c.param.name == name] == [
         (("a^^1", "b^^1", "c^^1"),)
     ]
 
@@ -110,11 +138,126 @@ def test_values_of_one_slot_are_or() -> None:
         ("$XDSDocumentEntryClassCode", "'a^^1'", "a^^1"),
         ("$XDSDocumentEntryAuthorPerson", "('%O''Reilly_')", "%O'Reilly_"),
         ("$XDSDocumentEntryAuthorPerson", "('%Lo\u0301dz%')", "%L\u00f3dz%"),
-        ("$MetadataLevel", "'1'", 1),
     ],
 )
 def test_values(name: str, text: str, value: object) -> None:
     assert groups(find_documents((name, text)), name) == ((value,),)
+
+
+@pytest.mark.parametrize(("text", "level"), [("1", 1), ("'1'", 1), ("2", 2), ("(2)", 2), (None, 1)])
+def test_metadata_level(text: str | None, level: int) -> None:
+    given = [] if text is None else [("$MetadataLevel", text)]
+    assert query(find_documents(*given)).level == level
+
+
+def test_submission_sets_have_no_level() -> None:
+    base = [("$XDSSubmissionSetPatientId", one(PATIENT)), ("$XDSSubmissionSetStatus", many(APPROVED))]
+    assert query(request("FindSubmissionSets", [*base, ("$MetadataLevel", "nonsense")])).level == 1
+
+
+def test_association_status_exists_at_level_2_only() -> None:
+    base = [("$uuid", many("urn:uuid:1")), ("$XDSAssociationStatus", many(DEPRECATED))]
+    assert query(request("GetAssociations", base)).values(Match.ASSOCIATION_STATUS) == ()
+    at_2 = query(request("GetAssociations", [*base, ("$MetadataLevel", "2")]))
+    assert at_2.values(Match.ASSOCIATION_STATUS) == (Status.DEPRECATED,)
+    unknown = [("$uuid", many("urn:uuid:1")), ("$XDSAssociationStatus", many("x")), ("$MetadataLevel", "2")]
+    assert codes(refused(request("GetAssociations", unknown))) == [
+        ("XDSRegistryError", "$XDSAssociationStatus")
+    ]
+
+
+LOGICAL = [("GetDocuments", "$XDSDocumentEntry"), ("GetFolders", "$XDSFolder")]
+
+
+@pytest.mark.parametrize(("name", "stem"), LOGICAL)
+def test_logical_ids_at_level_2(name: str, stem: str) -> None:
+    lid, level = (f"{stem}LogicalID", many("urn:uuid:AB", "urn:uuid:c")), ("$MetadataLevel", "2")
+    found = query(request(name, [lid, level]))
+    assert found.values(Match.LOGICAL_ID) == ("urn:uuid:ab", "urn:uuid:c")
+    both = refused(request(name, [lid, level, (f"{stem}UniqueId", many("1.2"))]))
+    assert codes(both) == [("XDSStoredQueryParamNumber", f"{stem}LogicalID")]
+
+
+@pytest.mark.parametrize(("name", "stem"), LOGICAL)
+def test_logical_ids_do_not_exist_at_level_1(name: str, stem: str) -> None:
+    lid = (f"{stem}LogicalID", many("urn:uuid:ab"))
+    (finding,) = refused(request(name, [lid]))
+    assert (finding.code, finding.attribute) == (
+        "XDSStoredQueryMissingParam",
+        f"{stem}EntryUUID or {stem}UniqueId",
+    )
+    assert f"{stem}LogicalID with $MetadataLevel 2" in finding.allowed
+    assert len(query(request(name, [lid, (f"{stem}UniqueId", many("1.2"))])).criteria) == 1
+
+
+class TestMultiplePatients:
+    ROWS = offered("ITI-51", preview=False)
+
+    def test_several_or_none(self) -> None:
+        status, code = ("$XDSDocumentEntryStatus", many(APPROVED)), ("$XDSDocumentEntryClassCode", many(CODE))
+        patients = ("$XDSDocumentEntryPatientId", many("1^^^&2&ISO", PATIENT))
+        name = "FindDocumentsForMultiplePatients"
+        assert query(request(name, [status, patients]), self.ROWS).patients == ("1^^^&2&ISO", PATIENT)
+        assert query(request(name, [status, code]), self.ROWS).patients == ()
+
+    @pytest.mark.parametrize(
+        ("name", "parameter", "anything"),
+        [
+            ("FindDocumentsForMultiplePatients", "$XDSDocumentEntryPatientId", many(PATIENT)),
+            ("FindDocumentsForMultiplePatients", "$XDSDocumentEntryClassCode", many(CODE)),
+            ("FindDocumentsForMultiplePatients", "$XDSDocumentEntryEventCodeList", many(CODE)),
+            ("FindDocumentsForMultiplePatients", "$XDSDocumentEntryHealthcareFacilityTypeCode", many(CODE)),
+            ("FindFoldersForMultiplePatients", "$XDSFolderPatientId", many(PATIENT)),
+            ("FindFoldersForMultiplePatients", "$XDSFolderCodeList", many(CODE)),
+        ],
+    )
+    def test_at_least_one_of(self, name: str, parameter: str, anything: str) -> None:
+        stem = "$XDSFolder" if "Folder" in name else "$XDSDocumentEntry"
+        status = (f"{stem}Status", many(APPROVED))
+        weak = [status, ("$XDSDocumentEntryTypeCode", many(CODE)), ("$XDSFolderLastUpdateTimeFrom", "2020")]
+        (finding,) = refused(request(name, weak), self.ROWS)
+        assert finding.code == "XDSStoredQueryMissingParam"
+        assert parameter in finding.code_context.split(" or ")
+        assert query(request(name, [*weak, (parameter, anything)]), self.ROWS).row.name == name
+
+    def test_a_reference_id_is_enough(self) -> None:
+        status = ("$XDSDocumentEntryStatus", many(APPROVED))
+        name = "FindDocumentsByReferenceIdForMultiplePatients"
+        reference = ("$XDSDocumentEntryReferenceIdList", many("%"))
+        assert query(request(name, [status, reference]), self.ROWS).patients == ()
+        assert codes(refused(request(name, [status]), self.ROWS)) == [
+            ("XDSStoredQueryMissingParam", "$XDSDocumentEntryReferenceIdList")
+        ]
+
+
+def excluding() -> list[str]:
+    row = QUERIES["urn:uuid:" + PREVIEW_IDS["FindDocumentsExclude"]]
+    return [param.name for param in row.params if param.negated]
+
+
+def test_what_can_be_excluded() -> None:
+    names = {name.removeprefix("$XDSDocumentEntry").removesuffix("Exclude") for name in excluding()}
+    assert names == {
+        "AuthorPerson",
+        "ClassCode",
+        "ConfidentialityCode",
+        "DocumentAvailability",
+        "EventCodeList",
+        "FormatCode",
+        "HealthcareFacilityTypeCode",
+        "PracticeSettingCode",
+        "TypeCode",
+    }
+
+
+@pytest.mark.parametrize("name", excluding())
+def test_a_parameter_and_its_exclusion_exclude_each_other(name: str) -> None:
+    online = "urn:ihe:iti:2010:DocumentAvailability:Online"
+    base = [("$XDSDocumentEntryPatientId", one(PATIENT)), ("$XDSDocumentEntryStatus", many(APPROVED))]
+    value = many(online if "Availability" in name else CODE)
+    both = [*base, (name, value), (name.removesuffix("Exclude"), value)]
+    assert codes(refused(request("FindDocumentsExclude", both))) == [("XDSStoredQueryParamNumber", name)]
+    assert len(query(request("FindDocumentsExclude", both[:3])).criteria) == 3
 
 
 def test_parameters_that_the_query_does_not_have_are_ignored() -> None:
@@ -129,7 +272,7 @@ def test_an_empty_value_list_is_an_absent_parameter() -> None:
     values = body.find(f".//{{{RIM}}}Slot[@name='$XDSDocumentEntryClassCode']/{{{RIM}}}ValueList")
     assert values is not None
     values.clear()
-    assert len(read(body, LIMITS).criteria) == 2
+    assert len(read(body, QUERIES, LIMITS).criteria) == 2
 
 
 @pytest.mark.parametrize("returns", ["RegistryObject", "LeafClassWithRepositoryItem", "leafclass", ""])
@@ -177,14 +320,13 @@ def test_required_parameters(name: str, parameter: str) -> None:
 @pytest.mark.parametrize("name", [row.name for row in QUERIES.values() if row.identifiers])
 def test_exactly_one_identifier(name: str) -> None:
     row = next(row for row in QUERIES.values() if row.name == name)
-    given = [(identifier, one("urn:uuid:1")) for identifier in row.identifiers]
+    names = [p.name for p in row.params if p.name in row.identifiers and p.level == 1]
+    given = [(name, one("urn:uuid:1")) for name in names]
     rest = [(p.name, many(AssociationType.APND)) for p in row.params if p.required]
     assert len(query(request(name, [given[0], *rest])).criteria) == 1 + len(rest)
-    assert codes(refused(request(name, rest))) == [
-        ("XDSStoredQueryMissingParam", " or ".join(row.identifiers))
-    ]
+    assert codes(refused(request(name, rest))) == [("XDSStoredQueryMissingParam", " or ".join(names))]
     (finding,) = refused(request(name, [*given, *rest]))
-    assert (finding.code, finding.code_context) == ("XDSStoredQueryParamNumber", row.identifiers[1])
+    assert (finding.code, finding.code_context) == ("XDSStoredQueryParamNumber", names[1])
 
 
 def single_valued() -> list[tuple[str, str]]:
@@ -204,7 +346,8 @@ def unrepeatable() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "parameter"), unrepeatable())
 def test_slots_that_may_not_be_repeated(name: str, parameter: str) -> None:
-    findings = refused(request(name, [(parameter, "'a'"), (parameter, "'a'")]))
+    level = [] if parameter == "$MetadataLevel" else [("$MetadataLevel", "2")]
+    findings = refused(request(name, [(parameter, "'a'"), (parameter, "'a'"), *level]))
     assert ("XDSStoredQueryParamNumber", parameter) in codes(findings)
 
 
@@ -293,6 +436,10 @@ def test_and_groups_are_bounded() -> None:
     assert codes(refused(find_documents(*[(name, "'a^^1'")] * (MOST_GROUPS + 1)))) == [
         ("XDSRegistryError", name)
     ]
+    assert codes(refused(find_documents(*[("$MetadataLevel", "2")] * (MOST_GROUPS + 1)))) == [
+        ("XDSStoredQueryParamNumber", "$MetadataLevel"),
+        ("XDSRegistryError", "$MetadataLevel"),
+    ]
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -307,6 +454,6 @@ def test_100_000_values_are_refused_quickly(together: bool) -> None:
         etree.SubElement(values_list, f"{{{RIM}}}Value").text = value
     started = time.process_time()
     with pytest.raises(Refused) as caught:
-        read(body, LIMITS)
+        read(body, QUERIES, LIMITS)
     assert time.process_time() - started < 1
     assert codes(caught.value.findings) == [("XDSRegistryError", name)]

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 from sqlalchemy.exc import DBAPIError
 
-from msim_xds.database.driver import fetch
+from msim_xds.database.among import given
+from msim_xds.database.driver import fetch, run
 from msim_xds.database.engine import Database
+from msim_xds.database.schema import patient, registry_object
 from msim_xds.ihe.queries import QUERIES
 from msim_xds.registry.compile import Dialect, Scope, Shape, association_statement, object_statement
 from msim_xds.settings import DatabaseSettings
@@ -161,10 +164,9 @@ def test_a_composite_answer_is_of_one_moment(database_url: str) -> None:
 class TestStatements:
     def test_find_documents_uses_the_patients_index(self, sqlite_url: str) -> None:
         row = next(row for row in QUERIES.values() if row.name == "FindDocuments")
-        given = ("PatientId", "CreationTimeFrom", "CreationTimeTo", "HealthcareFacilityTypeCode")
-        shape = Shape(
-            Scope.CRITERIA, True, False, (1,), (1,), row.id, tuple((DE + name, 1) for name in given)
-        )
+        names = ("PatientId", "CreationTimeFrom", "CreationTimeTo", "HealthcareFacilityTypeCode")
+        params = tuple((DE + name, 1) for name in names)
+        shape = Shape(Scope.CRITERIA, True, kinds=(1,), statuses=(1,), query=row.id, params=params)
         statement = object_statement(Dialect(True, False), shape)
         binds = {"p0_0": 1, "p1_0_low": 0, "p2_0_low": 0, "p2_0_high": 1, "p3_0": "[]", "limit": 9}
         with Registry(sqlite_url) as registry, registry.database.read() as connection:
@@ -178,10 +180,20 @@ class TestStatements:
         shape = Shape(scope, True, kinds=(1, 2), query=row.id, params=(params,))
         assert_no_scan(sqlite_url, object_statement(Dialect(True, False), shape))
 
+    @pytest.mark.parametrize("latest", [True, False])
     @pytest.mark.parametrize("scope", [s for s in Scope if s.value > Scope.ENDS.value])
-    def test_association_statements_never_scan(self, sqlite_url: str, scope: Scope) -> None:
-        shape = Shape(scope, True, kinds=(1, 2))
+    def test_association_statements_never_scan(self, sqlite_url: str, scope: Scope, latest: bool) -> None:
+        shape = Shape(scope, True, (1,) if latest else (), latest, kinds=(1, 2))
         assert_no_scan(sqlite_url, association_statement(Dialect(True, False), shape))
+
+    def test_versions_are_found_by_two_indexes(self, database_url: str) -> None:
+        plan = explain(database_url, "GetDocuments", f"{DE}LogicalID")
+        for index in ("uq_registry_object_version", ENTRY_UUID_INDEX[database_url.partition(":")[0]]):
+            assert any(index in step for step in plan), plan
+
+    def test_several_patients_are_found_by_their_index(self, database_url: str) -> None:
+        plan = explain(database_url, "FindDocumentsForMultiplePatients", f"{DE}PatientId")
+        assert any("ix_registry_object_patient" in step for step in plan), plan
 
     def test_the_text_does_not_depend_on_the_values(self, sqlite_url: str) -> None:
         with Registry(sqlite_url) as registry:
@@ -191,6 +203,54 @@ class TestStatements:
             registry.ask(find_documents((f"{DE}ClassCode", many("c^^d", "e^^f")), patient=OTHER_PATIENT))
             registry.ask(find_documents((f"{DE}ClassCode", many(*[f"{n}^^f" for n in range(999)]))))
             assert object_statement.cache_info().misses == before
+
+
+#: What the databases call the index behind a unique entryUUID.
+ENTRY_UUID_INDEX = {
+    "sqlite": "sqlite_autoindex_registry_object_1",
+    "postgresql+psycopg": "uq_registry_object_entry_uuid",
+}
+
+
+def explain(url: str, query: str, parameter: str) -> list[str]:
+    """The plan for a query with one parameter in a registry that has some thousand entries."""
+    row = next(row for row in QUERIES.values() if row.name == query)
+    statuses, value = ((1,), 1) if "Find" in query else ((), "urn:uuid:1")
+    shape = Shape(Scope.CRITERIA, True, kinds=(1,), statuses=statuses, query=row.id, params=((parameter, 1),))
+    with Registry(url) as registry:
+        fill(registry.database, 5000)
+        is_sqlite = registry.database.is_sqlite
+        statement = object_statement(Dialect(is_sqlite, False), shape)
+        with registry.database.read() as connection:
+            values = {"p0_0": given(connection, [value, value]), "limit": 10001}
+            if is_sqlite:
+                plan = fetch(connection, f"EXPLAIN QUERY PLAN {statement}", values)
+                assert not any(step[3].startswith("SCAN registry_object") for step in plan)
+                return [step[3] for step in plan]
+            return [step for (step,) in fetch(connection, f"EXPLAIN {statement}", values)]
+
+
+def fill(database: Database, count: int) -> None:
+    """Entries of a thousand patients, each tenth with a second version."""
+    columns = {"kind": 1, "unique_id": "1", "dictionary_id": 0, "fragment": b""}
+    rows = [
+        columns
+        | {
+            "id": 1000 + n,
+            "patient_id": 1 + n % 1000,
+            "status": 3 if n % 10 == 0 else 1,
+            "entry_uuid": f"urn:uuid:{n}",
+            "logical_id": f"urn:uuid:{n - 1 if n % 10 == 1 else n}",
+            "version": 2 if n % 10 == 1 else 1,
+        }
+        for n in range(count)
+    ]
+    people = [{"id": n, "cx": f"{n}^^^&1.2&ISO", "announced": False} for n in range(1, 1001)]
+    with database.write() as connection:
+        connection.execute(insert(patient), people)
+        connection.execute(insert(registry_object), rows)
+    with database.read() as connection:
+        run(connection, "ANALYZE")
 
 
 def assert_no_scan(url: str, statement: str) -> None:
