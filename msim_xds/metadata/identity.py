@@ -81,6 +81,11 @@ class LinkChange(NamedTuple):
     previous_local: Given
 
 
+def escape(text: str) -> str:
+    """``text`` with the delimiters of HL7 v2 escaped (HL7 v2.5 2.7)."""
+    return text.translate(_ESCAPES)
+
+
 def identifier(cx: str) -> Identifier:
     """The identifier that a CX string ``id^^^&OID&ISO`` stands for."""
     value, _, authority = cx.strip().partition("^^^")
@@ -198,7 +203,7 @@ def _cx(given: Identifier, authority: str) -> str | None:
     value = given.value.strip()
     if not value or not value.isprintable() or not is_oid(authority):
         return None
-    written = f"{value.translate(_ESCAPES)}^^^&{authority}&ISO"
+    written = f"{escape(value)}^^^&{authority}&ISO"
     return written if len(written) <= _LONGEST else None
 
 

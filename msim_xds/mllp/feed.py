@@ -1,0 +1,112 @@
+"""Answers the messages of a patient feed: one change of the registry, one acknowledgement, one log line."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from msim_xds.findings import Finding, Refused
+from msim_xds.ihe.acknowledgements import REJECTING, Acknowledged, Condition
+from msim_xds.metadata.identity import Announcement, Merge
+from msim_xds.mllp.events import Change, event_of, read
+from msim_xds.mllp.framing import Frame
+from msim_xds.mllp.hl7v2 import Header, Message, NotHl7, acknowledgement, unsupported
+from msim_xds.registry.identity import PatientIdentity
+
+_log: FilteringBoundLogger = structlog.get_logger()
+
+_CONTROL_ID_LENGTH: Final = 20  # MSH-10 in HL7 v2.3.1
+
+
+class _Outcome(NamedTuple):
+    acknowledged: Acknowledged
+    findings: Sequence[Finding] = ()
+    transaction: str = ""
+
+
+class Feed:
+    """Carries out HL7 v2 messages; safe to share between threads.
+
+    Args:
+        identity: the registry's patients.
+        character_set: of messages that name none in MSH-18.
+        clock: the time of day, UTC.
+    """
+
+    def __init__(self, identity: PatientIdentity, character_set: str, clock: Callable[[], datetime]) -> None:
+        self._identity = identity
+        self._character_set = character_set
+        self._clock = clock
+
+    def answer(self, frame: Frame) -> bytes:
+        """The acknowledgement of a message, never an Exception; it accepts only what is committed."""
+        started = time.perf_counter()
+        header = Header()
+        try:
+            message = Message(frame.data, self._character_set)
+            header = message.header
+            outcome = self._carry_out(message, frame)
+        except NotHl7 as error:
+            outcome = _refusal([Finding(Condition.SEGMENT_SEQUENCE, str(error), attribute="MSH")])
+        except Refused as refused:
+            outcome = _refusal(refused.findings)
+        except Exception as error:
+            outcome = _refusal([_internal(error)])
+        _log.info(
+            "message",
+            transaction=outcome.transaction or "HL7",
+            trigger=f"{header.type}^{header.event}",
+            status=outcome.acknowledged.value,
+            codes=[finding.code for finding in outcome.findings],
+            ms=round((time.perf_counter() - started) * 1000, 2),
+        )
+        control_id = uuid.uuid4().hex[:_CONTROL_ID_LENGTH]
+        now = self._clock().strftime("%Y%m%d%H%M%S+0000")
+        return acknowledgement(header, outcome.acknowledged, outcome.findings, control_id, now)
+
+    def _carry_out(self, message: Message, frame: Frame) -> _Outcome:
+        wrong = unsupported(message.header)
+        if wrong is not None:
+            raise Refused([wrong])
+        event = event_of(message.header)
+        if not frame.whole:
+            raise Refused([_too_large()])
+        message.decode()
+        warnings = self._change(read(message, event), message.header.control_id)
+        return _Outcome(Acknowledged.ACCEPT, warnings, event.transaction)
+
+    def _change(self, change: Change, message_id: str) -> Sequence[Finding]:
+        if isinstance(change, Announcement):
+            return self._identity.announce(change)
+        if isinstance(change, Merge):
+            self._identity.merge(change, message_id)
+        else:
+            self._identity.relink(change, message_id)
+        return ()
+
+
+def _refusal(findings: Sequence[Finding]) -> _Outcome:
+    rejected = any(finding.code in REJECTING for finding in findings)
+    return _Outcome(Acknowledged.REJECT if rejected else Acknowledged.ERROR, findings)
+
+
+def _too_large() -> Finding:
+    return Finding(Condition.DATA_TYPE, "the message is too large", source="settings mllp.message_bytes")
+
+
+def _internal(error: Exception) -> Finding:
+    """What the sender learns of an exception: whether to try again, and a reference to what the log has."""
+    reference = uuid.uuid4().hex
+    if isinstance(error, TimeoutError):
+        _log.warning("busy", reference=reference, error=type(error).__name__)
+        return Finding(
+            Condition.LOCKED, f"too much to do at the moment; send the message again; reference {reference}"
+        )
+    _log.error("failed", reference=reference, exc_info=error)
+    return Finding(Condition.INTERNAL, f"internal error; reference {reference}")
