@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import gc
+import socket
+import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -15,8 +18,12 @@ from typing import TYPE_CHECKING, Final
 from msim_xds.database.engine import Database
 from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, ITI_61, ITI_62, ITI_86
 from msim_xds.metadata.rules import Rules
+from msim_xds.mllp.feed import Feed
+from msim_xds.mllp.listener import Listener
 from msim_xds.registry.fragment_codec import FragmentCodec
+from msim_xds.registry.identity import PatientIdentity
 from msim_xds.registry.registration import Registration
+from msim_xds.registry.relinking import Relinker
 from msim_xds.registry.removal import MetadataRemoval
 from msim_xds.registry.retention import Retention
 from msim_xds.registry.search import StoredQueries
@@ -151,3 +158,48 @@ def from_environment() -> WSGIApplication:
     settings = served_settings()
     log.configure(settings.log, lasting=True)
     return create_app(settings)
+
+
+@contextmanager
+def open_identity(settings: Settings, clock: Callable[[], datetime] = now) -> Iterator[PatientIdentity]:
+    """The registry's patients on the configured database, which is migrated first.
+
+    Raises:
+        OSError: the data directory cannot be used.
+        RuntimeError: the database was made by a newer version.
+    """
+    database = Database(settings.database_url, settings.database)
+    try:
+        database.migrate()
+        yield _identity(settings, database, FragmentCodec(database), clock)
+    finally:
+        database.close()
+
+
+def _identity(
+    settings: Settings, database: Database, codec: FragmentCodec, clock: Callable[[], datetime]
+) -> PatientIdentity:
+    relinker = Relinker(codec, settings.limits, clock, new_uuid)
+    return PatientIdentity(database, settings.patients, relinker, clock)
+
+
+def run_feed(
+    settings: Settings, listening: socket.socket, ready: Callable[[], None], stop: threading.Event
+) -> None:
+    """Serve the patient feed on a listening socket until ``stop`` is set; messages under way are finished.
+
+    Raises:
+        OSError: the data directory or the files for TLS cannot be used.
+        RuntimeError: the database was made by a newer version.
+    """
+    with open_identity(settings) as identity:
+        feed = Feed(identity, settings.mllp.character_set, now)
+        listener = Listener(listening, feed.answer, settings.mllp)
+        threading.Thread(target=_stop_after, args=(stop, listener), daemon=True).start()
+        ready()
+        listener.serve()
+
+
+def _stop_after(stop: threading.Event, listener: Listener) -> None:
+    stop.wait()
+    listener.stop()

@@ -48,17 +48,14 @@ def serve(
     config: Config = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes.", show_default="1")] = None,
     mllp_port: Annotated[
-        int | None, typer.Option(help="Port of a patient feed (HL7 v2); not part of this version.")
+        int | None, typer.Option(help="TCP port of the patient feed (HL7 v2).", show_default="none")
     ] = None,
 ) -> None:
-    """Start the server: registry and repository on one port."""
-    if mllp_port is not None:
-        say(
-            f"WARNING: this version takes no patient feed: nothing will listen on port {mllp_port}. "
-            "patients.policy = open accepts every well-formed patient id",
-            "yellow",
-        )
+    """Start the server: registry and repository on one port, the patient feed on another."""
     settings = load_settings(config, data, host=host, port=port, workers=workers)
+    if mllp_port is not None:
+        feed = settings.mllp.model_validate(settings.mllp.model_dump() | {"port": mllp_port})
+        settings = settings.model_copy(update={"mllp": feed})
     from msim_xds.server.serve import serve as run
 
     run(settings)

@@ -7,7 +7,8 @@ import pkgutil
 import resource
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import ceil
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,11 +20,15 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from msim_xds.server import log
+from msim_xds.server.companion import Companion, listen
 from msim_xds.server.wsdl import public_url
 from msim_xds.settings import PatientPolicy, RepositorySettings, Settings
 
 TARGET: Final = "msim_xds.app:from_environment"
 """Makes the WSGI callable in each worker, from ``served_settings``."""
+
+FEED: Final = "msim_xds.app:run_feed"
+"""Listens for the patient feed, in a process of its own."""
 
 SETTINGS_VARIABLE: Final = "MSIM_SERVED_SETTINGS"
 
@@ -60,15 +65,29 @@ def serve(settings: Settings, target: str = TARGET) -> None:
         target: ``module:function`` that makes the WSGI callable from ``served_settings``.
 
     Raises:
-        OSError: the address is in use or not allowed.
+        OSError: an address is in use or not allowed, or the patient feed cannot start.
     """
     log.configure(settings.log)
     _allow_files()
     os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
-    if settings.server.engine == "cheroot":
-        _serve_cheroot(settings, target)
-    else:
-        _serve_granian(settings, target)
+    with _feed(settings):
+        if settings.server.engine == "cheroot":
+            _serve_cheroot(settings, target)
+        else:
+            _serve_granian(settings, target)
+
+
+@contextmanager
+def _feed(settings: Settings) -> Iterator[None]:
+    """The patient feed, when ``mllp.port`` is set."""
+    if settings.mllp.port is None:
+        yield
+        return
+    with (
+        listen(settings.mllp.host, settings.mllp.port) as listening,
+        Companion("patient feed", FEED, settings, listening),
+    ):
+        yield
 
 
 def _allow_files() -> None:
@@ -88,6 +107,9 @@ def greeting(settings: Settings) -> list[str]:
         f"  patients.policy  {settings.patients.policy} ({_POLICY[settings.patients.policy]})",
         f"  validation       {settings.validation.profile}, codes.policy {settings.codes.policy}",
     ]
+    if settings.mllp.port is not None:
+        tls = " (TLS)" if settings.mllp.tls_certificate else ""
+        lines.append(f"  patient feed     mllp://{settings.mllp.host}:{settings.mllp.port}{tls}")
     if settings.repository.unique_id == RepositorySettings.model_fields["unique_id"].default:
         lines.append(
             "  WARNING: repository.unique_id is the sample; set your own before real documents come in"

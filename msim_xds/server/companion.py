@@ -1,0 +1,159 @@
+"""A process beside the HTTP server, which listens on a port of its own and is started again when it dies.
+
+The patient feed runs in one: one listener, however many workers there are, and its port is bound by the main
+process, so that a port in use is told before anything starts and no connection is lost when it is replaced.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import pkgutil
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from msim_xds.server import log
+from msim_xds.settings import Settings
+
+_log: FilteringBoundLogger = structlog.get_logger()
+
+_START_S: Final = 60.0
+_STOP_S: Final = 30.0
+_PAUSE_S: Final = 1.0
+#: A process of its own from the first instruction on: a copy of this one would share locks and connections.
+_processes: Final = multiprocessing.get_context("spawn")
+
+
+class Target(Protocol):
+    """What the process does: serve the socket until ``stop`` is set; ``ready`` is called when it does so."""
+
+    def __call__(
+        self,
+        settings: Settings,
+        listening: socket.socket,
+        ready: Callable[[], None],
+        stop: threading.Event,
+        /,
+    ) -> None:
+        """Serve."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A TCP socket that listens.
+
+    Raises:
+        OSError: the address is in use or not allowed; the message names it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"cannot listen on {host} port {port}: {error.strerror or error}"
+        ) from None
+
+
+class Companion:
+    """Runs ``module:function``, a ``Target``, in a process of its own for the length of a with block.
+
+    Args:
+        name: how logs and messages call it.
+        target: the function; it is found in the process itself.
+        settings: handed to it.
+        listening: handed to it; stays open here.
+
+    Raises:
+        OSError: when it is entered and the process does not become ready; the message says why.
+    """
+
+    def __init__(self, name: str, target: str, settings: Settings, listening: socket.socket) -> None:
+        self._name = name
+        self._arguments = (target, settings.model_dump_json(), listening)
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._process = self._started()
+        self._watcher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._process.terminate()
+        self._watcher.join(_STOP_S)
+        self._process.kill()
+        self._process.join()
+
+    def _started(self) -> multiprocessing.process.BaseProcess:
+        here, there = _processes.Pipe(duplex=False)
+        process = _processes.Process(
+            name=self._name, target=_run, args=(*self._arguments, there), daemon=True
+        )
+        process.start()
+        there.close()
+        with here:
+            problem = _problem(here)
+        if problem is None:
+            return process
+        process.kill()
+        process.join()
+        raise OSError(f"{self._name}: {problem}")
+
+    def _watch(self) -> None:
+        """Start it again when it ends by itself; one that somebody has stopped stays stopped."""
+        while True:
+            self._process.join()
+            if self._stopping.is_set() or self._process.exitcode == 0:
+                return
+            _log.error("ended unexpectedly", process=self._name, exit_code=self._process.exitcode)
+            while not self._stopping.wait(_PAUSE_S):
+                try:
+                    self._process = self._started()
+                    break
+                except OSError as error:
+                    _log.error("not started", process=self._name, reason=str(error))
+            if self._stopping.is_set():
+                self._process.terminate()
+
+
+def _problem(here: Connection) -> str | None:
+    """Why a process does not become ready; None when it does."""
+    if not here.poll(_START_S):
+        return f"not ready after {_START_S:g} s"
+    try:
+        word: str = here.recv()
+    except EOFError:
+        return "ended at its start"
+    return word or None
+
+
+def _run(target: str, settings_json: str, listening: socket.socket, there: Connection) -> None:
+    """What the process does. It ends with the one that started it, whatever happens to that."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    threading.Thread(target=_await_parent, args=(stop,), daemon=True).start()
+    settings = Settings.model_validate_json(settings_json)
+    log.configure(settings.log, lasting=True)
+    serve: Target = pkgutil.resolve_name(target)
+    try:
+        serve(settings, listening, lambda: there.send(""), stop)
+    except (OSError, ValueError, RuntimeError) as error:
+        there.send(str(error) or type(error).__name__)
+        raise
+
+
+def _await_parent(stop: threading.Event) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        stop.set()
