@@ -36,9 +36,10 @@ from msim_xds.federation.answers import (
     registry_answer,
 )
 from msim_xds.federation.transport import Channel, Options, file_document
+from msim_xds.ihe.descriptions import BY_TRANSACTION
 from msim_xds.ihe.names import SOAP, WSA, WSA_ANONYMOUS, XDS, Status
 from msim_xds.ihe.queries import QUERIES, TIMES
-from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43, Endpoint, Transaction
+from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43, Transaction
 from msim_xds.metadata import fragments
 from msim_xds.metadata.model import Submission
 from msim_xds.repository.spool import Spool
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DocumentConsumer", "DocumentRequest", "DocumentSource", "Options", "QueryValue", "ReturnType"]
 
-_WSDL: Final = {Endpoint.REGISTRY: "registry.wsdl", Endpoint.REPOSITORY: "repository.wsdl"}
 _SETTINGS: Final = {"raw_response": True, "forbid_dtd": True, "forbid_external": True}
 _DOCUMENT: Final = f"{{{XDS}}}Document"
 _UNUSED: Final = frozenset({"federated", "federation", "startIndex", "maxResults"})  # by IHE (ITI TF-2 3.18)
@@ -281,21 +281,22 @@ def _quoted(text: str) -> str:
 
 
 @cache
-def _wsdl(endpoint: Endpoint) -> Any:  # noqa: ANN401  # zeep is barely typed
+def _wsdl(name: str) -> Any:  # noqa: ANN401  # zeep is barely typed
     """One of our WSDL files, read once; its schemas lie beside it and zeep gets no way to the network."""
-    file = files("msim_xds.wsdl").joinpath(_WSDL[endpoint])
+    file = files("msim_xds.wsdl").joinpath(name)
     return zeep.wsdl.Document(str(file), _new(zeep.Transport), settings=zeep.Settings(**_SETTINGS))
 
 
 @cache
 def _operation(transaction: Transaction) -> tuple[Any, str, str]:
     """WSDL, binding and operation of a transaction, found by its action."""
-    document = _wsdl(transaction.endpoint)
+    name = BY_TRANSACTION[transaction.name].file
+    document = _wsdl(name)
     for binding in document.bindings.values():
-        for name, operation in binding.all().items():
+        for operation_name, operation in binding.all().items():
             if operation.abstract.wsa_action == transaction.action:
-                return document, str(binding.name), name
-    raise LookupError(f"no operation for {transaction.name} in {_WSDL[transaction.endpoint]}")
+                return document, str(binding.name), operation_name
+    raise LookupError(f"no operation for {transaction.name} in {name}")
 
 
 def _call(

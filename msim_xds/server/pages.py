@@ -9,6 +9,7 @@ from importlib.resources import files
 from string import Template
 from typing import Final
 
+from msim_xds.ihe.descriptions import BY_TRANSACTION
 from msim_xds.ihe.transactions import TRANSACTIONS, Endpoint
 
 _FILES: Final = files("msim_xds.server")
@@ -29,21 +30,26 @@ def home(public_url: str) -> bytes:
     rows = "".join(
         f"<tr><td><code>{escape(public_url + row.endpoint)}</code></td>"
         f"<td>{row.name} {escape(row.title)}</td>"
-        f'<td><a href="{escape(row.endpoint[1:])}?wsdl">WSDL</a></td></tr>\n'
+        f'<td><a href="{escape(row.endpoint[1:] + BY_TRANSACTION[row.name].query)}">WSDL</a></td></tr>\n'
         for row in TRANSACTIONS
     )
     return _page("home.html", "IHE XDS.b", "pl", rows=rows, url=escape(public_url))
 
 
 def endpoint(path: Endpoint) -> bytes:
-    """The page of an endpoint: its transactions and its WSDL."""
+    """The page of an endpoint: its transactions, and the WSDL of each."""
     rows = "".join(
         f"<tr><td>{row.name} {escape(row.title)}</td><td><code>{escape(row.action)}</code></td>"
-        f"<td>{'MTOM/XOP' if row.mtom else 'SOAP'}</td></tr>\n"
+        f"<td>{'MTOM/XOP' if row.mtom else 'SOAP'}</td>"
+        f"<td>{_link(BY_TRANSACTION[row.name].query)}</td></tr>\n"
         for row in TRANSACTIONS
         if row.endpoint is path
     )
     return _page("endpoint.html", path, "en", rows=rows, path=escape(path))
+
+
+def _link(query: str) -> str:
+    return f'<a href="{escape(query)}">{escape(query)}</a>'
 
 
 def _page(name: str, title: str, lang: str, **values: str) -> bytes:

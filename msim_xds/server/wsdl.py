@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final
 from xml.sax.saxutils import escape
 
+from msim_xds.ihe.descriptions import DESCRIPTIONS
 from msim_xds.ihe.transactions import Endpoint
 from msim_xds.settings import ServerSettings
 
-WSDL: Final[Mapping[Endpoint, str]] = {
-    Endpoint.REGISTRY: "registry.wsdl",
-    Endpoint.REPOSITORY: "repository.wsdl",
-}
-"""The WSDL 1.1 file of each endpoint (ITI TF-2 Appendix V.2)."""
-
-SCHEMAS: Final = ("XDS.b_DocumentRepository.xsd", "lcm.xsd", "query.xsd", "rim.xsd", "rs.xsd", "xml.xsd")
+SCHEMAS: Final = (
+    "XDS.b_DocumentRepository.xsd",
+    "lcm.xsd",
+    "query.xsd",
+    "rim.xsd",
+    "rmd.xsd",
+    "rs.xsd",
+    "xml.xsd",
+)
 """The schema files; a client can name only these."""
 
 _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  # not bound here, only recognised
@@ -46,21 +48,21 @@ class Descriptions:
 
     def __init__(self, public_url: str) -> None:
         self._wsdl = {
-            endpoint: _ADDRESS.sub(
-                rf"\g<1>{_attribute(public_url + endpoint)}",
-                _with_imports(_read("msim_xds.wsdl", name), public_url + endpoint),
+            (each.endpoint, each.key): _ADDRESS.sub(
+                rf"\g<1>{_attribute(public_url + each.endpoint)}",
+                _with_imports(_read("msim_xds.wsdl", each.file), public_url + each.endpoint),
             ).encode()
-            for endpoint, name in WSDL.items()
+            for each in DESCRIPTIONS
         }
         self._schemas = {
             (endpoint, name): _with_imports(_read("msim_xds.schemas", name), public_url + endpoint).encode()
-            for endpoint in WSDL
+            for endpoint in Endpoint
             for name in SCHEMAS
         }
 
-    def wsdl(self, endpoint: Endpoint) -> bytes:
-        """The WSDL of an endpoint."""
-        return self._wsdl[endpoint]
+    def wsdl(self, endpoint: Endpoint, key: str = "") -> bytes | None:
+        """A WSDL of an endpoint, the main one or that of ``key``; None when there is no such file."""
+        return self._wsdl.get((endpoint, key))
 
     def schema(self, endpoint: Endpoint, name: str) -> bytes | None:
         """A schema file with its imports pointing to the same endpoint; None when there is no such file."""

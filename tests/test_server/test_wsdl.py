@@ -9,9 +9,20 @@ import pytest
 import zeep
 from lxml import etree
 
-from msim_xds.ihe.names import LCM, QUERY, RIM, RS, XDS
-from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43, TRANSACTIONS, Endpoint, Transaction
-from msim_xds.server.wsdl import SCHEMAS, WSDL, Descriptions, public_url
+from msim_xds.ihe.descriptions import BY_TRANSACTION, DESCRIPTIONS, Description, of_endpoint
+from msim_xds.ihe.names import LCM, QUERY, RIM, RMD, RS, XDS
+from msim_xds.ihe.transactions import (
+    ITI_18,
+    ITI_41,
+    ITI_42,
+    ITI_43,
+    ITI_62,
+    ITI_86,
+    TRANSACTIONS,
+    Endpoint,
+    Transaction,
+)
+from msim_xds.server.wsdl import SCHEMAS, Descriptions, public_url
 from msim_xds.settings import ServerSettings
 from tests.support.metadata import association, folder, single_document
 
@@ -21,7 +32,7 @@ NS = {
     "xsd": "http://www.w3.org/2001/XMLSchema",
 }
 WSAM_ACTION = "{http://www.w3.org/2007/05/addressing/metadata}Action"
-STEM = {Endpoint.REGISTRY: "DocumentRegistry", Endpoint.REPOSITORY: "DocumentRepository"}
+ROWS = [(each, row) for each in DESCRIPTIONS for row in each.transactions]
 
 
 def schema(name: str) -> etree.XMLSchema:
@@ -41,19 +52,30 @@ def test_schema_loads(name: str) -> None:
 
 def test_every_file_is_published() -> None:
     assert {f.name for f in files("msim_xds.schemas").iterdir() if f.name.endswith(".xsd")} == set(SCHEMAS)
-    assert {f.name for f in files("msim_xds.wsdl").iterdir() if f.name.endswith(".wsdl")} == set(
-        WSDL.values()
-    )
-    assert set(WSDL) == set(Endpoint)
+    assert {f.name for f in files("msim_xds.wsdl").iterdir() if f.name.endswith(".wsdl")} == {
+        each.file for each in DESCRIPTIONS
+    }
 
 
-@pytest.mark.parametrize("row", TRANSACTIONS, ids=lambda row: row.name)
-def test_wsdl_follows_the_framework(row: Transaction, descriptions: Descriptions) -> None:
-    document = etree.fromstring(descriptions.wsdl(row.endpoint))
-    stem = STEM[row.endpoint]
+def test_every_transaction_is_described_where_it_is_taken() -> None:
+    assert {row.name for row in TRANSACTIONS} <= set(BY_TRANSACTION)
+    assert len(BY_TRANSACTION) == len(ROWS)
+    assert all(row.endpoint is each.endpoint for each, row in ROWS)
+    assert [of_endpoint(endpoint)[0].query for endpoint in Endpoint] == ["?wsdl"] * len(Endpoint)
+    assert len({(each.endpoint, each.key) for each in DESCRIPTIONS}) == len(DESCRIPTIONS)
+
+
+@pytest.mark.parametrize(("described", "row"), ROWS, ids=[row.name for _, row in ROWS])
+def test_wsdl_follows_the_framework(
+    described: Description, row: Transaction, descriptions: Descriptions
+) -> None:
+    text = descriptions.wsdl(row.endpoint, described.key)
+    assert text is not None
+    document = etree.fromstring(text)
+    stem = described.stem
     operation = f"{stem}_{row.action.rpartition(':')[2]}"
     assert document.get("name") == stem
-    assert document.get("targetNamespace") == XDS
+    assert document.get("targetNamespace") == described.namespace
     for direction, action, element in (
         ("input", row.action, row.body),
         ("output", row.answer_action, row.answer.value),
@@ -79,12 +101,15 @@ def test_wsdl_follows_the_framework(row: Transaction, descriptions: Descriptions
     assert port.get("location") == f"https://edm.example.pl:8443/msim{row.endpoint}"
 
 
-@pytest.mark.parametrize("endpoint", Endpoint)
-def test_every_import_leads_to_a_file(endpoint: Endpoint, descriptions: Descriptions) -> None:
+@pytest.mark.parametrize("described", DESCRIPTIONS, ids=lambda described: described.file)
+def test_every_import_leads_to_a_file(described: Description, descriptions: Descriptions) -> None:
+    endpoint = described.endpoint
     base = f"https://edm.example.pl:8443/msim{endpoint}?xsd="
-    waiting, seen = [descriptions.wsdl(endpoint)], set[str]()
+    waiting, seen = [descriptions.wsdl(endpoint, described.key)], set[str]()
     while waiting:
-        for node in etree.fromstring(waiting.pop()).iter("{http://www.w3.org/2001/XMLSchema}import"):
+        importer = waiting.pop()
+        assert importer is not None
+        for node in etree.fromstring(importer).iter("{http://www.w3.org/2001/XMLSchema}import"):
             location = str(node.get("schemaLocation"))
             assert location.startswith(base)
             name = location.removeprefix(base)
@@ -94,7 +119,7 @@ def test_every_import_leads_to_a_file(endpoint: Endpoint, descriptions: Descript
                 assert text is not None
                 assert etree.fromstring(text).get("targetNamespace") == node.get("namespace")
                 waiting.append(text)
-    assert {"rim.xsd", "rs.xsd", "xml.xsd"} <= seen
+    assert seen
 
 
 @pytest.mark.parametrize("name", ["", "../setup.cfg", "/etc/passwd", "rim.xsd/", "registry.wsdl", "RIM.XSD"])
@@ -102,18 +127,21 @@ def test_no_other_file_is_shown(name: str, descriptions: Descriptions) -> None:
     assert descriptions.schema(Endpoint.REGISTRY, name) is None
 
 
-@pytest.mark.parametrize("endpoint", Endpoint)
-def test_files_work_from_disk_too(endpoint: Endpoint) -> None:
-    with as_file(files("msim_xds.wsdl").joinpath(WSDL[endpoint])) as path:
+def test_there_is_no_other_wsdl(descriptions: Descriptions) -> None:
+    assert descriptions.wsdl(Endpoint.REPOSITORY, "2010") is None
+
+
+@pytest.mark.parametrize("described", DESCRIPTIONS, ids=lambda described: described.file)
+def test_files_work_from_disk_too(described: Description) -> None:
+    with as_file(files("msim_xds.wsdl").joinpath(described.file)) as path:
         client = zeep.Client(str(path))  # type: ignore[no-untyped-call]
-    operations = {
-        f"{STEM[r.endpoint]}_{r.action.rpartition(':')[2]}" for r in TRANSACTIONS if r.endpoint is endpoint
-    }
+    operations = {f"{described.stem}_{r.action.rpartition(':')[2]}" for r in described.transactions}
     assert set(client.service._binding._operations) == operations
 
 
 def test_address_is_escaped() -> None:
     text = Descriptions('http://h/a&b"\\1').wsdl(Endpoint.REGISTRY)
+    assert text is not None
     port = etree.fromstring(text).find(".//soap12:address", NS)
     assert port is not None
     assert port.get("location") == 'http://h/a&b"\\1/xds/registry'
@@ -157,6 +185,17 @@ SAMPLES = {
         f'<RetrieveDocumentSetRequest xmlns="{XDS}"><DocumentRequest>'
         "<RepositoryUniqueId>1.2</RepositoryUniqueId><DocumentUniqueId>1.2.3</DocumentUniqueId></DocumentRequest></RetrieveDocumentSetRequest>",
     ),
+    ITI_62.body: (
+        "lcm.xsd",
+        f'<l:RemoveObjectsRequest xmlns:l="{LCM}" xmlns:r="{RIM}"><r:ObjectRefList><r:ObjectRef id="x"/>'
+        "</r:ObjectRefList></l:RemoveObjectsRequest>",
+    ),
+    ITI_86.body: (
+        "rmd.xsd",
+        f'<d:RemoveDocumentsRequest xmlns:d="{RMD}" xmlns:x="{XDS}"><x:DocumentRequest>'
+        "<x:RepositoryUniqueId>1.2</x:RepositoryUniqueId><x:DocumentUniqueId>1.2.3</x:DocumentUniqueId>"
+        "</x:DocumentRequest></d:RemoveDocumentsRequest>",
+    ),
     ITI_18.answer.value: (
         "query.xsd",
         f'<q:AdhocQueryResponse xmlns:q="{QUERY}" status="{SUCCESS}"><r:RegistryObjectList xmlns:r="{RIM}"/>'
@@ -185,6 +224,8 @@ def test_schema_accepts_good_messages(name: str) -> None:
         (ITI_42.answer.value, 'codeContext=""', ""),
         (ITI_18.body, '"LeafClass"', '"Leaf"'),
         (ITI_43.body, "<RepositoryUniqueId>1.2</RepositoryUniqueId>", ""),
+        (ITI_62.body, "<r:ObjectRef ", "<r:Association "),
+        (ITI_86.body, "<x:RepositoryUniqueId>1.2</x:RepositoryUniqueId>", ""),
         (ITI_41.body, ' id="Document01">aGVs', ">aGVs"),
         (ITI_42.body, 'targetObject="b"', ""),
         (ITI_42.body, '<rim:ObjectRef id="x"/>', "<rim:ObjectRef/>"),
