@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from msim_xds.ihe.names import XDS, ResponseStatus
+from msim_xds.ihe.transactions import TRANSACTIONS, AnswerKind
+from msim_xds.ihe.transactions import TRANSACTIONS, AnswerKind
 from msim_xds.server.front import WsgiApplication, build_front
 from msim_xds.settings import Settings
 from msim_xds.wire import answers
@@ -82,7 +84,12 @@ class Server:
                 ],
             )
 
-        return {"ITI-18": query, "ITI-41": register, "ITI-42": register, "ITI-43": retrieve}
+        by_answer = {
+            AnswerKind.ADHOC_QUERY_RESPONSE: query,
+            AnswerKind.REGISTRY_RESPONSE: register,
+            AnswerKind.RETRIEVE_RESPONSE: retrieve,
+        }
+        return {row.name: by_answer[row.answer] for row in TRANSACTIONS}
 
     def build(self, handlers: Mapping[str, Handler] | None = None, **settings: Any) -> WsgiApplication:
         return build_front(
@@ -108,7 +115,7 @@ def failing(server: Server) -> Callable[[Exception], WsgiApplication]:
         def handler(request: Request) -> Answer:
             raise error
 
-        return server.build(dict.fromkeys(("ITI-18", "ITI-41", "ITI-42", "ITI-43"), handler))
+        return server.build(dict.fromkeys(server.handlers(), handler))
 
     return build
 
