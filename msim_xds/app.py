@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from msim_xds.database.engine import Database
+from msim_xds.delivery.queue import DeliveryQueue
 from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, ITI_61, ITI_62, ITI_86
 from msim_xds.metadata.rules import Rules
 from msim_xds.mllp.feed import Feed
@@ -69,6 +70,7 @@ class Node:
     repository: RepositoryService
     removal: MetadataRemoval
     document_removal: DocumentRemoval
+    deliveries: DeliveryQueue
 
     def handlers(self) -> Mapping[str, Handler]:
         """Who carries out which transaction."""
@@ -127,6 +129,7 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
         ),
         removal=MetadataRemoval(database, retention, settings.limits, clock),
         document_removal=DocumentRemoval(settings, store, index, database, retention, clock),
+        deliveries=DeliveryQueue(database, settings.delivery, clock),
     )
 
 
@@ -150,7 +153,7 @@ def create_app(settings: Settings) -> WSGIApplication:
     log.configure_if_nobody_has()
     gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS)
     node = open_node(settings)
-    return build_front(settings, node.handlers(), node.store, node.ready)
+    return build_front(settings, node.handlers(), node.store, node.ready, node.deliveries)
 
 
 def from_environment() -> WSGIApplication:

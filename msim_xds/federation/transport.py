@@ -150,7 +150,7 @@ class Channel:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise RemoteUnavailable(self.url, _reason(error), sent=_may_have_arrived(error)) from None
+            raise RemoteUnavailable(self.url, reason(error), sent=_may_have_arrived(error)) from None
         with response:
             self._check(response)
             try:
@@ -177,7 +177,7 @@ class Channel:
                     raise RemoteUnavailable(self.url, f"its answer takes over {self.options.deadline_s:g} s")
                 yield chunk
         except urllib3.exceptions.HTTPError as error:
-            raise RemoteUnavailable(self.url, _reason(error)) from None
+            raise RemoteUnavailable(self.url, reason(error)) from None
 
 
 def _may_have_arrived(error: requests.RequestException) -> bool:
@@ -188,8 +188,8 @@ def _may_have_arrived(error: requests.RequestException) -> bool:
     return not isinstance(cause, urllib3.exceptions.NewConnectionError)
 
 
-def _reason(error: Exception) -> str:
-    """What went wrong, in words for people; the library's own text holds addresses of objects."""
+def reason(error: Exception) -> str:
+    """What went wrong with a connection, in words for people; the libraries' own text names objects."""
     if isinstance(error, _TOO_LATE):
         return "it does not answer in time"
     if isinstance(error, requests.exceptions.SSLError):

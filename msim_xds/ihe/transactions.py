@@ -47,6 +47,11 @@ class Transaction:
     section: str
     registers: ObjectKind = ObjectKind.STABLE_DOCUMENT_ENTRY
 
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing, so that it may be carried out later, and more than once."""
+        return self.answer in (AnswerKind.ADHOC_QUERY_RESPONSE, AnswerKind.RETRIEVE_RESPONSE)
+
 
 ITI_18: Final = Transaction(
     name="ITI-18",

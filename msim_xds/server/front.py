@@ -14,11 +14,16 @@ from urllib.parse import parse_qsl
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from msim_xds.delivery.addresses import ReplyHosts
+from msim_xds.delivery.queue import DeliveryQueue
+from msim_xds.delivery.worker import DeliveryWorker
+from msim_xds.ihe.descriptions import of_endpoint
 from msim_xds.ihe.transactions import Endpoint
 from msim_xds.server import pages
 from msim_xds.server.body import Body
+from msim_xds.server.later import Later, in_mtom
 from msim_xds.server.pipeline import Pipeline
-from msim_xds.server.spyne_app import Reply, SoapEndpoint
+from msim_xds.server.spyne_app import ACCEPTED, Reply, SoapEndpoint
 from msim_xds.server.wsdl import Descriptions, public_url
 from msim_xds.settings import Settings
 from msim_xds.wire import mtom
@@ -48,18 +53,20 @@ class Response:
 
     chunks: Iterable[bytes]
     length: int
-    content_type: str = _TEXT
+    content_type: str | None = _TEXT
     status: int = 200
     extra: Sequence[tuple[str, str]] = ()
 
     def headers(self) -> list[tuple[str, str]]:
         """All headers, as a list of its own."""
-        return [
-            ("Content-Type", self.content_type),
+        headers = [
             ("Content-Length", str(self.length)),
             ("X-Content-Type-Options", "nosniff"),
             *self.extra,
         ]
+        if self.content_type is not None:
+            headers.append(("Content-Type", self.content_type))
+        return headers
 
 
 class _NoDocuments:
@@ -141,10 +148,11 @@ class Front:
         return _json(facts, 200 if facts.get("ready", True) else 503)
 
     def _description(self, endpoint: Endpoint, query: str) -> Response:
-        """``?wsdl``, ``?xsd=name``, or the endpoint's page."""
+        """``?wsdl``, ``?wsdl=key``, ``?xsd=name``, or the endpoint's page."""
         wanted = {name.lower(): value for name, value in parse_qsl(query, keep_blank_values=True)}
         if "wsdl" in wanted:
-            return _whole(self._descriptions.wsdl(endpoint), _XML)
+            wsdl = self._descriptions.wsdl(endpoint, wanted["wsdl"].lower())
+            return _text(404, _no_wsdl(endpoint)) if wsdl is None else _whole(wsdl, _XML)
         if "xsd" not in wanted:
             return self._endpoint_pages[endpoint]
         schema = self._descriptions.schema(endpoint, wanted["xsd"])
@@ -167,6 +175,8 @@ class Front:
             self._turns.put(None)
             for part in message.parts.values():
                 stager.discard(part)
+        if reply is ACCEPTED:
+            return Response((), 0, None, reply.http_status)
         if reply.transaction is None:
             _log.info("fault", path=endpoint, http_status=reply.http_status)
         return self._sent(reply, message.mtom)
@@ -194,20 +204,20 @@ class Front:
         raise fault
 
     def _sent(self, reply: Reply, came_as_mtom: bool) -> Response:
-        """The reply in its form (ITI TF-2 Appendix V.3.6).
-
-        A transaction of MTOM is answered in MTOM, unless the tolerance for senders without MTOM is on. The
-        others are answered as they were asked. A fault is simple SOAP, which every sender can read.
-        """
+        """The reply in its form; a fault is simple SOAP, which every sender can read."""
         row = reply.transaction
-        as_mtom = row is not None and (came_as_mtom or (row.mtom and not self._inline))
+        as_mtom = row is not None and in_mtom(row, came_as_mtom=came_as_mtom, inline=self._inline)
         packaged = (mtom.package if as_mtom else mtom.plain)(reply.envelope, reply.documents, reply.action)
         chunks = _watched(packaged.chunks) if reply.documents else [b"".join(packaged.chunks)]
         return Response(chunks, packaged.length, packaged.content_type, reply.http_status)
 
 
 def build_front(
-    settings: Settings, handlers: Mapping[str, Handler], stager: Stager, ready: Ready
+    settings: Settings,
+    handlers: Mapping[str, Handler],
+    stager: Stager,
+    ready: Ready,
+    queue: DeliveryQueue | None = None,
 ) -> WsgiApplication:
     """The WSGI callable of the whole server.
 
@@ -216,13 +226,25 @@ def build_front(
         handlers: by transaction name, such as ``ITI-18``.
         stager: takes the documents that come to the repository.
         ready: facts for ``/health``; see ``Front``.
+        queue: keeps answers that are sent elsewhere. A thread that delivers them is started, if the settings
+            allow any host; without queue or hosts such answers are refused.
 
     Raises:
-        ValueError: a transaction has no handler.
+        ValueError: a transaction has no handler, or a host in ``delivery.reply_hosts`` is none.
     """
     pipeline = Pipeline(handlers, settings.limits.findings)
-    endpoints = {endpoint: SoapEndpoint(endpoint, pipeline.run) for endpoint in Endpoint}
+    hosts = ReplyHosts(settings.delivery.reply_hosts)
+    later = None
+    if queue is not None and hosts:
+        inline = settings.validation.tolerances().inline_documents
+        later = Later(pipeline.run, queue, hosts, inline=inline)
+        DeliveryWorker(queue, hosts, later.compose, settings.delivery).start()
+    endpoints = {endpoint: SoapEndpoint(endpoint, pipeline.run, later) for endpoint in Endpoint}
     return Front(settings, endpoints, stager, ready)
+
+
+def _no_wsdl(endpoint: Endpoint) -> str:
+    return f"There is no such WSDL; those here: {', '.join(each.query for each in of_endpoint(endpoint))}."
 
 
 def _broken(method: str, error: Exception) -> Response:

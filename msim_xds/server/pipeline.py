@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -22,11 +22,15 @@ from msim_xds.wire.exchange import Answer, Handler, Request
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
-_BUSY: Final = "Busy"
+Run = Callable[[Request], Answer]
+"""Carries out a request; never raises an Exception."""
+
+BUSY: Final = "Busy"
+"""A kind of failure, for ``failure_code``."""
 _OUT_OF_RESOURCES: Final = "OutOfResources"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PROBLEMS: Final = {
-    _BUSY: "too much to do at the moment; send the same message again later",
+    BUSY: "too much to do at the moment; send the same message again later",
     _OUT_OF_RESOURCES: "out of disk space or memory; nothing was kept",
     "Error": "internal error",
 }
@@ -77,23 +81,27 @@ class Pipeline:
         return Answer(answers.failure(row, findings, self._findings), ResponseStatus.FAILURE, findings)
 
 
+def failure_code(row: Transaction, kind: str) -> str:
+    """The error code of a transaction that failed in this way (ITI TF-3 Table 4.2.4.1-2)."""
+    return row.failure.removesuffix("Error") + kind
+
+
 def _internal(row: Transaction, error: Exception) -> Finding:
     """What the client learns of an exception: its kind, and a reference to what the log has of it."""
     reference = uuid.uuid4().hex
     kind = _kind(error)
-    if kind == _BUSY:
+    if kind == BUSY:
         _log.warning("busy", transaction=row.name, reference=reference, error=type(error).__name__)
     else:
         _log.error("failed", transaction=row.name, reference=reference, exc_info=error)
-    code = row.failure.removesuffix("Error") + kind
-    return Finding(code=code, problem=f"{_PROBLEMS[kind]}; reference {reference}")
+    return Finding(code=failure_code(row, kind), problem=f"{_PROBLEMS[kind]}; reference {reference}")
 
 
 def _kind(error: Exception) -> str:
     """The end of the error code that an exception is answered with (ITI TF-3 Table 4.2.4.1-2)."""
     match error:
         case TimeoutError():
-            return _BUSY
+            return BUSY
         case MemoryError():
             return _OUT_OF_RESOURCES
         case OSError() if error.errno in _FULL:

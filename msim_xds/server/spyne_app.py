@@ -8,7 +8,7 @@ on their way in and ready octets on their way out.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -22,6 +22,8 @@ from spyne.server import ServerBase
 from msim_xds.findings import shorten
 from msim_xds.ihe.names import XDS
 from msim_xds.ihe.transactions import TRANSACTIONS, Endpoint, Transaction
+from msim_xds.server.later import Later
+from msim_xds.server.pipeline import Run
 from msim_xds.wire import envelope, safexml
 from msim_xds.wire.exchange import Answer, OutgoingDocument, Request
 from msim_xds.wire.faults import SoapFault, fault_envelope, sender_fault
@@ -29,8 +31,6 @@ from msim_xds.wire.mtom import Message
 
 _Ctx: TypeAlias = Any  # Spyne has no types: its contexts,
 _Untyped: TypeAlias = Any  # and what its decorator and metaclass make
-
-Run = Callable[[Request], Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,12 @@ class Reply:
     http_status: int = 200
     transaction: Transaction | None = None
     documents: Sequence[OutgoingDocument] = ()
+
+
+ACCEPTED: Final = Reply((), "", 202)
+"""What is said of a request whose answer is sent later: an HTTP status and nothing else."""
+
+_SENT_LATER: Final = Answer([])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +77,10 @@ class _Soap(Soap12):  # type: ignore[misc]
 class _In(_Soap):
     """Reads requests."""
 
-    def __init__(self, rows: Mapping[str, Transaction]) -> None:
+    def __init__(self, rows: Mapping[str, Transaction], check_address: envelope.AddressCheck | None) -> None:
         super().__init__()
         self._rows = rows
+        self._check_address = check_address
 
     def create_in_document(self, ctx: _Ctx, in_string_charset: str | None = None) -> None:
         try:
@@ -83,7 +90,7 @@ class _In(_Soap):
 
     def decompose_incoming_envelope(self, ctx: _Ctx, message: object = Soap12.REQUEST) -> None:
         try:
-            received = envelope.read(ctx.in_document)
+            received = envelope.read(ctx.in_document, check_address=self._check_address)
             row = self._row(received)
         except SoapFault as fault:
             raise _carry(fault) from None
@@ -104,7 +111,7 @@ class _In(_Soap):
 
     def _row(self, received: envelope.Envelope) -> Transaction:
         """The transaction that the action names, if the body is its payload."""
-        action, message_id = received.addressing.action, received.addressing.message_id
+        action = received.addressing.action
         row = self._rows.get(action)
         if row is None:
             fault = envelope.action_not_supported(action, self._rows)
@@ -113,23 +120,31 @@ class _In(_Soap):
             fault = sender_fault(f"soap:Body holds {seen}; allowed with wsa:Action {action}: {row.body}")
         else:
             return row
-        fault.relates_to = message_id
+        fault.relates_to = received.addressing.message_id
+        fault.destination = received.addressing.fault_to
         raise fault
 
 
 class SoapEndpoint(ServerBase):  # type: ignore[misc]
-    """One endpoint: a Spyne application with a method for each row of the transaction table."""
+    """One endpoint: a Spyne application with a method for each row of the transaction table.
+
+    Args:
+        endpoint: whose rows.
+        run: carries out a request.
+        later: takes requests whose answers go elsewhere; without it they are refused.
+    """
 
     transport: Final = "http://schemas.xmlsoap.org/soap/http"
 
-    def __init__(self, endpoint: Endpoint, run: Run) -> None:
+    def __init__(self, endpoint: Endpoint, run: Run, later: Later | None = None) -> None:
+        self._later = later
         rows = {row.action: row for row in TRANSACTIONS if row.endpoint is endpoint}
         super().__init__(
             Application(
-                [_service(rows.values(), run)],
+                [_service(rows.values(), run, later)],
                 tns=XDS,
                 name=endpoint.name.title(),
-                in_protocol=_In(rows),
+                in_protocol=_In(rows, None if later is None else later.check_address),
                 out_protocol=_Soap(),
             )
         )
@@ -148,20 +163,39 @@ class SoapEndpoint(ServerBase):  # type: ignore[misc]
                 self.get_in_object(context)
                 self.get_out_object(context)
             if context.out_error is not None:
-                return _refusal(context.out_error)
+                return self._refusal(context.out_error)
             return _reply(context.udc, context.out_object[0])
         finally:
             # A context is a reference cycle; emptied, it lets go of the message and the answer at once.
             context.__dict__.clear()
 
+    def _refusal(self, error: Fault) -> Reply:
+        """A fault goes where the request's headers say, or back at once."""
+        fault = error.detail
+        if not isinstance(fault, SoapFault):
+            raise RuntimeError(f"Spyne failed: {error.faultcode}")
+        to = fault.destination
+        if to is not None and self._later is not None and self._later.refuse(fault, to):
+            return ACCEPTED
+        return Reply([fault_envelope(fault)], fault.action, fault.http_status)
 
-def _service(rows: Iterable[Transaction], run: Run) -> _Untyped:
-    return type("Service", (ServiceBase,), {row.name: _operation(row, run) for row in rows})
+
+def _service(rows: Iterable[Transaction], run: Run, later: Later | None) -> _Untyped:
+    return type("Service", (ServiceBase,), {row.name: _operation(row, run, later) for row in rows})
 
 
-def _operation(row: Transaction, run: Run) -> _Untyped:
+def _operation(row: Transaction, run: Run, later: Later | None) -> _Untyped:
     def operation(ctx: _Ctx, body: object) -> Answer:
-        return run(ctx.udc)
+        request: Request = ctx.udc
+        to = request.addressing.reply_to
+        if to is None or later is None:
+            return run(request)
+        try:
+            later.answer(request, ctx.in_string.message, to)
+        except SoapFault as fault:
+            fault.relates_to = request.addressing.message_id
+            raise _carry(fault) from None
+        return _SENT_LATER
 
     operation.__name__ = row.name
     return rpc(AnyXml, _returns=AnyXml, _body_style="bare")(operation)
@@ -172,18 +206,13 @@ def _method(row: Transaction) -> str:
 
 
 def _reply(request: Request, answer: Answer) -> Reply:
+    if answer is _SENT_LATER:
+        return ACCEPTED
     row = request.transaction
     head, tail = envelope.answer_envelope_parts(
         row.answer_action, request.addressing.message_id, f"urn:uuid:{uuid.uuid4()}"
     )
     return Reply([head, *answer.payload, tail], row.answer_action, 200, row, answer.documents)
-
-
-def _refusal(error: Fault) -> Reply:
-    fault = error.detail
-    if not isinstance(fault, SoapFault):
-        raise RuntimeError(f"Spyne failed: {error.faultcode}")
-    return Reply([fault_envelope(fault)], fault.action, fault.http_status)
 
 
 def _carry(fault: SoapFault) -> Fault:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Final
 
-from lxml.etree import _Element
+from lxml.etree import QName, _Element, tostring
 
 from msim_xds.findings import shorten
-from msim_xds.ihe.names import SOAP, SOAP11, WSA, WSA_ANONYMOUS
-from msim_xds.wire.exchange import Addressing
+from msim_xds.ihe.names import SOAP, SOAP11, WSA, WSA_ANONYMOUS, WSA_NONE
+from msim_xds.wire.exchange import Addressing, ReplyAddress
 from msim_xds.wire.faults import FaultCode, SoapFault, sender_fault
 from msim_xds.wire.xmltext import escape
 
@@ -28,6 +29,13 @@ _ONCE: Final = {
 _RELATES_TO: Final = f"{{{WSA}}}RelatesTo"
 _NAMED_MISSES: Final = 20  # of the header blocks not understood, so many are named
 _ADDRESS: Final = f"{{{WSA}}}Address"
+_PARAMETERS: Final = f"{{{WSA}}}ReferenceParameters"
+_IS_PARAMETER: Final = f"{{{WSA}}}IsReferenceParameter"
+_PARAMETER_CHARS: Final = 8192  # of one endpoint reference
+_TO_SENDER: Final = f"<wsa:To>{WSA_ANONYMOUS}</wsa:To>"
+
+AddressCheck = Callable[[str], str | None]
+"""What is wrong with an address to which an answer is wanted, None when answers may go there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +47,16 @@ class Envelope:
     payload: _Element
 
 
-def read(root: _Element, understood: Collection[str] = frozenset()) -> Envelope:
+def read(
+    root: _Element, understood: Collection[str] = frozenset(), check_address: AddressCheck | None = None
+) -> Envelope:
     """Take a request's envelope apart and check all that SOAP and WS-Addressing say of it.
 
     Args:
         root: the document element.
         understood: Clark names of header blocks understood besides those of WS-Addressing.
+        check_address: judges addresses in ReplyTo and FaultTo that are neither anonymous nor none; without it
+            only anonymous is allowed.
 
     Raises:
         SoapFault: VersionMismatch, MustUnderstand or Sender, with the request's MessageID if it has one.
@@ -55,7 +67,7 @@ def read(root: _Element, understood: Collection[str] = frozenset()) -> Envelope:
         blocks.sort(header, understood)
     try:
         blocks.check()
-        addressing = _addressing(blocks.addressing)
+        addressing = _addressing(blocks.addressing, check_address)
         if len(body) != 1:
             raise sender_fault(f"soap:Body must hold one element; it holds {len(body)}")
     except SoapFault as fault:
@@ -63,6 +75,15 @@ def read(root: _Element, understood: Collection[str] = frozenset()) -> Envelope:
         fault.relates_to = None if message_id is None else _text(message_id) or None
         raise
     return Envelope(addressing, header, body[0])
+
+
+def read_again(root: _Element) -> Envelope:
+    """Take apart an envelope that ``read`` has let pass before."""
+    header, body = _split(root)
+    blocks = _Blocks()
+    if header is not None:
+        blocks.sort(header, ())
+    return Envelope(_addressing(blocks.addressing, lambda _: None), header, body[0])
 
 
 class _Blocks:
@@ -103,19 +124,23 @@ class _Blocks:
             raise _invalid(self.repeated, "InvalidCardinality", reason)
 
 
-def answer_envelope_parts(action: str, relates_to: str | None, message_id: str) -> tuple[bytes, bytes]:
+def answer_envelope_parts(
+    action: str, relates_to: str | None, message_id: str, to: ReplyAddress | None = None
+) -> tuple[bytes, bytes]:
     """What stands before and behind an answer's payload.
 
     Args:
         action: wsa:Action of the answer.
         relates_to: MessageID of the request, None where it had none.
         message_id: MessageID of the answer.
+        to: where it is sent; None is the connection of the request.
     """
     related = "" if relates_to is None else f"<wsa:RelatesTo>{escape(relates_to)}</wsa:RelatesTo>"
+    destination = _TO_SENDER if to is None else to.headers()
     head = (
         f'<soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{WSA}"><soap:Header>'
         f'<wsa:Action soap:mustUnderstand="1">{escape(action)}</wsa:Action>'
-        f"<wsa:MessageID>{escape(message_id)}</wsa:MessageID>{related}<wsa:To>{WSA_ANONYMOUS}</wsa:To>"
+        f"<wsa:MessageID>{escape(message_id)}</wsa:MessageID>{related}{destination}"
         "</soap:Header><soap:Body>"
     )
     return head.encode(), b"</soap:Body></soap:Envelope>"
@@ -148,39 +173,76 @@ def _split(root: _Element) -> tuple[_Element | None, _Element]:
     )
 
 
-def _addressing(found: Mapping[str, _Element]) -> Addressing:
+def _addressing(found: Mapping[str, _Element], check_address: AddressCheck | None) -> Addressing:
     if "Action" not in found:
-        raise _addressing_fault(
-            "Action", ["MessageAddressingHeaderRequired"], f"the header wsa:Action is missing ({WSA})"
-        )
+        raise _required("Action")
     action = _text(found["Action"])
     if not action:
         raise _invalid("Action", "InvalidAddress", "wsa:Action is empty")
-    reply_to = _reply_address(found, "ReplyTo")
-    _reply_address(found, "FaultTo")
+    message_id = _text(found["MessageID"]) or None if "MessageID" in found else None
+    reply_to = _destination(found, "ReplyTo", check_address)
+    fault_to = _destination(found, "FaultTo", check_address) if "FaultTo" in found else reply_to
+    if message_id is None and any(to is not None and not to.is_none for to in (reply_to, fault_to)):
+        raise _required("MessageID")
     return Addressing(
         action=action,
-        message_id=_text(found["MessageID"]) or None if "MessageID" in found else None,
+        message_id=message_id,
         to=_text(found["To"]) if "To" in found else None,
         reply_to=reply_to,
+        fault_to=fault_to,
     )
 
 
-def _reply_address(found: Mapping[str, _Element], name: str) -> str | None:
-    """The address of ReplyTo or FaultTo; answers go back on the connection that brought the request."""
+def _destination(
+    found: Mapping[str, _Element], name: str, check_address: AddressCheck | None
+) -> ReplyAddress | None:
+    """Where ReplyTo or FaultTo sends something; None for the connection that brought the request."""
     if name not in found:
         return None
     addresses = [child for child in found[name] if child.tag == _ADDRESS]
     if len(addresses) != 1:
         raise _invalid(name, "MissingAddressInEPR", f"wsa:{name} must hold one wsa:Address")
     address = _text(addresses[0])
-    if address != WSA_ANONYMOUS:
+    if address == WSA_ANONYMOUS:
+        return None
+    if check_address is None:
         raise _invalid(
             name,
             "OnlyAnonymousAddressSupported",
             f"wsa:{name} is {shorten(address)!r}; allowed: {WSA_ANONYMOUS}",
         )
-    return address
+    if address == WSA_NONE:
+        return ReplyAddress(address)
+    problem = check_address(address)
+    if problem is not None:
+        raise _invalid(name, "InvalidAddress", f"wsa:{name} is {shorten(address)!r}: {problem}")
+    return ReplyAddress(address, _parameters(found[name], name))
+
+
+def _parameters(endpoint: _Element, name: str) -> str:
+    """The reference parameters as header blocks of the answer (WS-Addressing SOAP Binding, section 3.4).
+
+    They come from outside and stand among our own headers: those that could be taken for them are refused.
+    """
+    parents = endpoint.findall(_PARAMETERS)
+    blocks = [deepcopy(block) for parent in parents for block in parent.iterchildren("*")]
+    for block in blocks:
+        if QName(block).namespace in (WSA, SOAP):
+            tag = shorten(str(block.tag))
+            raise _invalid(name, "InvalidEPR", f"wsa:{name} has {tag} among its wsa:ReferenceParameters")
+        block.set(_IS_PARAMETER, "true")
+    text = "".join(tostring(block, encoding="unicode", with_tail=False) for block in blocks)
+    if len(text) > _PARAMETER_CHARS:
+        reason = f"wsa:{name} has wsa:ReferenceParameters over {_PARAMETER_CHARS} characters"
+        raise _invalid(name, "InvalidEPR", reason)
+    return text
+
+
+def _required(header: str) -> SoapFault:
+    need = "; an answer that is sent to an address needs it" if header == "MessageID" else ""
+    return _addressing_fault(
+        header, ["MessageAddressingHeaderRequired"], f"the header wsa:{header} is missing ({WSA}){need}"
+    )
 
 
 def _invalid(header: str, subcode: str, reason: str) -> SoapFault:

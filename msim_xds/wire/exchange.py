@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from msim_xds.findings import Finding
-from msim_xds.ihe.names import ResponseStatus
+from msim_xds.ihe.names import WSA_NONE, ResponseStatus
 from msim_xds.ihe.transactions import Transaction
+from msim_xds.wire.xmltext import escape
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -53,13 +54,39 @@ class Stager(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyAddress:
+    """An endpoint reference to which something is sent on a connection of its own, or nothing at all.
+
+    ``parameters`` are its reference parameters as header blocks, ready to be sent along (WS-Addressing SOAP
+    Binding, section 3.4).
+    """
+
+    address: str
+    parameters: str = ""
+
+    @property
+    def is_none(self) -> bool:
+        """Whether what would be sent there is to be thrown away (WS-Addressing Core, section 2.1)."""
+        return self.address == WSA_NONE
+
+    def headers(self) -> str:
+        """wsa:To and what goes with it (WS-Addressing Core, section 3.4)."""
+        return f"<wsa:To>{escape(self.address)}</wsa:To>{self.parameters}"
+
+
+@dataclass(frozen=True, slots=True)
 class Addressing:
-    """WS-Addressing headers of a request; None where absent (ITI TF-2 Appendix V.3)."""
+    """WS-Addressing headers of a request (ITI TF-2 Appendix V.3); None where absent.
+
+    ``reply_to`` and ``fault_to`` say where the answer and a fault go; None is the connection that brought the
+    request. A FaultTo that is absent is ReplyTo (WS-Addressing Core, section 3.4).
+    """
 
     action: str
     message_id: str | None = None
     to: str | None = None
-    reply_to: str | None = None
+    reply_to: ReplyAddress | None = None
+    fault_to: ReplyAddress | None = None
 
 
 @dataclass(slots=True)

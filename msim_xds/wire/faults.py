@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from msim_xds.ihe.names import SOAP, WSA
+from msim_xds.wire.exchange import ReplyAddress
 from msim_xds.wire.xmltext import escape
 
 FAULT_ACTION: Final = f"{WSA}/soap/fault"
@@ -39,6 +40,8 @@ class SoapFault(Exception):
         not_understood: Clark names of the header blocks of a MustUnderstand fault.
         http_status: 400 for Sender, else 500, unless given (SOAP 1.2 Part 2, Table 20).
         relates_to: MessageID of the request where it is known.
+        destination: where the request's headers send the fault; None is the connection of the request, and
+            that is where a fault goes whose request could not be read so far.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class SoapFault(Exception):
         self.not_understood = tuple(not_understood)
         self.http_status = http_status or (400 if code is FaultCode.SENDER else 500)
         self.relates_to = relates_to
+        self.destination: ReplyAddress | None = None
 
     @property
     def action(self) -> str:
@@ -73,16 +77,18 @@ def sender_fault(reason: str, http_status: int = 400) -> SoapFault:
     return SoapFault(FaultCode.SENDER, reason, http_status=http_status)
 
 
-def fault_envelope(fault: SoapFault, relates_to: str | None = None) -> bytes:
+def fault_envelope(fault: SoapFault, relates_to: str | None = None, message_id: str = "") -> bytes:
     """The whole envelope of a fault.
 
     Args:
         fault: what to say.
         relates_to: MessageID of the request, where the fault does not carry it.
+        message_id: MessageID of a fault that is sent to its ``destination``.
     """
     return (
         f'<soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{WSA}"><soap:Header>'
-        f'<wsa:Action soap:mustUnderstand="1">{fault.action}</wsa:Action>{_header(fault, relates_to)}'
+        f'<wsa:Action soap:mustUnderstand="1">{fault.action}</wsa:Action>'
+        f"{_header(fault, relates_to, message_id)}"
         f"</soap:Header><soap:Body><soap:Fault><soap:Code><soap:Value>soap:{fault.code}</soap:Value>"
         f"{_subcode(fault.subcodes)}</soap:Code>"
         f'<soap:Reason><soap:Text xml:lang="en">{escape(fault.reason)}</soap:Text></soap:Reason>'
@@ -91,13 +97,15 @@ def fault_envelope(fault: SoapFault, relates_to: str | None = None) -> bytes:
     ).encode()
 
 
-def _header(fault: SoapFault, relates_to: str | None) -> str:
+def _header(fault: SoapFault, relates_to: str | None, message_id: str) -> str:
+    own = f"<wsa:MessageID>{escape(message_id)}</wsa:MessageID>" if message_id else ""
+    to = fault.destination.headers() if message_id and fault.destination else ""
     relates_to = fault.relates_to or relates_to
     related = f"<wsa:RelatesTo>{escape(relates_to)}</wsa:RelatesTo>" if relates_to else ""
     upgrade = _UPGRADE if fault.code is FaultCode.VERSION_MISMATCH else ""
     missed = (_qname(name) for name in fault.not_understood)
     blocks = "".join(f'<soap:NotUnderstood {declared} qname="{name}"/>' for declared, name in missed)
-    return related + upgrade + blocks
+    return own + related + to + upgrade + blocks
 
 
 def _subcode(names: Sequence[str]) -> str:

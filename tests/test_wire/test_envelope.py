@@ -48,7 +48,7 @@ class TestRead:
             f"{reference('FaultTo')}<a:RelatesTo>urn:1</a:RelatesTo><a:RelatesTo>urn:2</a:RelatesTo>{SECURITY}"
         )
         found = read(parse(envelope(f"<!-- c -->{header}")), {f"{{{WSSE}}}Security"})
-        assert found.addressing == Addressing("urn:act", "urn:uuid:1", "http://x/y", WSA_ANONYMOUS)
+        assert found.addressing == Addressing("urn:act", "urn:uuid:1", "http://x/y")
         assert found.payload.tag == "p"
         assert found.header is not None
         assert len(found.header) == 9

@@ -1,0 +1,1 @@
+"""Answers of the asynchronous exchange: kept until they are delivered, and delivered."""
