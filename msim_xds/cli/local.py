@@ -63,7 +63,7 @@ def serve(
 
 def migrate(data: Data = None, config: Config = None) -> None:
     """Bring the database to this version's schema; serve does it at its start as well."""
-    with _database(load_settings(config, data)) as database:
+    with open_database(load_settings(config, data)) as database:
         database.migrate()
     say("the database has this version's schema")
 
@@ -88,7 +88,7 @@ def fsck(
     if not settings.data.is_dir() and not (settings.database.url and settings.repository.store):
         raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
     before = datetime.now(UTC) - timedelta(seconds=settings.repository.orphan_age_s)
-    with _database(settings) as database, progress("Checking documents") as bar:
+    with open_database(settings) as database, progress("Checking documents") as bar:
         database.check_schema()
         store = open_store(settings)
         index = DocumentIndex(lambda: datetime.now(UTC), store)
@@ -164,7 +164,8 @@ def _shown(value: object) -> str:
 
 
 @contextmanager
-def _database(settings: Settings) -> Iterator[Database]:
+def open_database(settings: Settings) -> Iterator[Database]:
+    """The configured database, closed at the end."""
     from msim_xds.database.engine import Database
 
     database = Database(settings.database_url, settings.database)

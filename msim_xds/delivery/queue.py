@@ -52,6 +52,11 @@ class State(IntEnum):
     GIVEN_UP = 3
     """It stays until an operator has it sent again or dropped, or until its room is needed."""
 
+    @property
+    def label(self) -> str:
+        """The state in words."""
+        return self.name.lower().replace("_", " ")
+
 
 class QueueFull(Exception):
     """There is no room for another answer."""
@@ -96,6 +101,11 @@ class Delivery(NewDelivery):
     attempts: int = 0
     due_in_s: float = 0.0
     last_error: str | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it will be tried again without anybody's doing."""
+        return self.state is not State.GIVEN_UP
 
 
 class _Now(FunctionElement[int]):
