@@ -207,6 +207,8 @@ class OnDemandSettings(_Section):
     persist: bool = Field(
         False, description="Retrieved snapshots are stored and registered with IsSnapshotOf."
     )
+    timeout_s: float = Field(30.0, gt=0, description="Longest time in which a source makes a document.")
+    threads: int = Field(8, ge=1, description="Documents that each worker makes at a time.")
 
 
 class DeliverySettings(_Section):

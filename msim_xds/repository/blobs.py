@@ -67,6 +67,9 @@ class BlobStore(Protocol):
     def discard(self, part: StagedPart) -> None:
         """Forget a staged part that was not committed; harmless when it was."""
 
+    def take(self, part: StagedPart) -> Iterable[bytes]:
+        """A staged part's octets instead of a blob; they are gone when nobody holds them. Raises OSError."""
+
     def commit(self, parts: Sequence[StagedPart]) -> None:
         """Make staged parts blobs; they survive a crash of the machine from the moment this returns.
 

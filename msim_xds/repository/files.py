@@ -24,7 +24,7 @@ from msim_xds.repository.blobs import (
     path_of,
     verified,
 )
-from msim_xds.repository.spool import Spool, SpoolSink
+from msim_xds.repository.spool import Spool, SpoolSink, TakenPart
 from msim_xds.wire.exchange import StagedPart
 
 _SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
@@ -50,6 +50,10 @@ class FileStore:
     def discard(self, part: StagedPart) -> None:
         """Forget a staged part that was not committed; harmless when it was."""
         self._spool.discard(part)
+
+    def take(self, part: StagedPart) -> TakenPart:
+        """A staged part's octets instead of a blob; they are gone when nobody holds them. Raises OSError."""
+        return self._spool.take(part)
 
     def commit(self, parts: Sequence[StagedPart]) -> None:
         """Make staged parts blobs, durable when this returns. Raises OSError."""

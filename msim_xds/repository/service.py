@@ -10,23 +10,25 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
 from msim_xds.database.engine import Database
-from msim_xds.findings import Finding, Refused
+from msim_xds.findings import Finding, Refused, errors
 from msim_xds.ihe.names import ResponseStatus
 from msim_xds.metadata import ebrim
 from msim_xds.metadata.ebrim import Reading, Stored
 from msim_xds.metadata.model import DocumentEntry
 from msim_xds.repository import requests
+from msim_xds.repository.assembly import Assembled, Assembly
 from msim_xds.repository.blobs import CHUNK, BlobStore, CorruptDocument
 from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.repository.intake import Intake, mismatches, take_in
 from msim_xds.repository.registrar import Registrar
 from msim_xds.repository.requests import Wanted
+from msim_xds.repository.snapshots import Snapshots
 from msim_xds.settings import Settings
 from msim_xds.wire import answers
 from msim_xds.wire.answers import DeliveredDocument
@@ -40,15 +42,48 @@ _RESPONSE: Final = "ITI TF-2 3.43.4.2.2"
 _READ_AHEAD: Final = 8 << 20
 
 
+class _NewIds(NamedTuple):
+    """Where a document that was made on demand is kept, and its own uniqueId (ITI TF-2 3.43.4.2.2)."""
+
+    repository_unique_id: str | None = None
+    document_unique_id: str | None = None
+
+
+_NOT_NEW: Final = _NewIds()
+
+
 @dataclass(slots=True)
 class _Delivery:
-    """What one retrieval has gathered so far; ``read_ahead`` octets may still be held in memory."""
+    """What one retrieval has gathered so far.
+
+    ``read_ahead`` octets may still be held in memory; ``given_up`` are on-demand sources that took too long.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     documents: list[DeliveredDocument] = field(default_factory=list)
     outgoing: list[OutgoingDocument] = field(default_factory=list)
     key: str = field(default_factory=lambda: os.urandom(8).hex())
     read_ahead: int = _READ_AHEAD
+    given_up: set[str] = field(default_factory=set)
+
+    def add(
+        self, wanted: Wanted, mime_type: str, size: int, chunks: Iterable[bytes], new: _NewIds = _NOT_NEW
+    ) -> None:
+        """One document more."""
+        cid = f"document{len(self.documents) + 1}@{self.key}"
+        self.outgoing.append(OutgoingDocument(cid, mime_type, size, chunks))
+        self.documents.append(
+            DeliveredDocument(
+                wanted.home, wanted.repository_unique_id, wanted.unique_id, mime_type, cid, *new
+            )
+        )
+
+    def may_hold(self, size: int) -> bool:
+        """Whether that many octets are few enough to be read at once; they count as held then."""
+        few = size <= min(CHUNK, self.read_ahead)
+        if few:
+            self.read_ahead -= size
+        return few
 
     def status(self) -> ResponseStatus:
         """All, some or none delivered (ITI TF-3 4.2.4.2)."""
@@ -58,7 +93,17 @@ class _Delivery:
 
 
 class RepositoryService:
-    """Takes documents in and gives them back."""
+    """Takes documents in and gives them back.
+
+    Args:
+        settings: limits and the repositoryUniqueId.
+        store: keeps octets.
+        index: knows which octets answer for a uniqueId.
+        database: where the index is.
+        registrar: tells the registry.
+        assembly: makes on-demand documents; None for a repository that has none.
+        snapshots: keeps what was made on demand; None leaves it at the answer.
+    """
 
     def __init__(
         self,
@@ -67,6 +112,8 @@ class RepositoryService:
         index: DocumentIndex,
         database: Database,
         registrar: Registrar,
+        assembly: Assembly | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self._unique_id = settings.repository.unique_id
         self._limits = settings.limits
@@ -74,6 +121,8 @@ class RepositoryService:
         self._index = index
         self._database = database
         self._registrar = registrar
+        self._assembly = assembly
+        self._snapshots = snapshots
 
     def provide_and_register(self, request: Request) -> Answer:
         """ITI-41: keep the documents, then register them (ITI TF-2 3.41.4.1.3).
@@ -111,10 +160,10 @@ class RepositoryService:
         delivery = _Delivery()
         for each in wanted:
             stored = known.get(each.unique_id) if each.repository_unique_id == self._unique_id else None
-            if stored is None:
-                delivery.findings.append(requests.not_here(each, self._unique_id, _RESPONSE))
-            else:
+            if stored is not None:
                 self._deliver(delivery, each, stored)
+            elif not self._deliver_on_demand(delivery, each):
+                delivery.findings.append(requests.not_here(each, self._unique_id, _RESPONSE))
         status = delivery.status()
         payload = answers.retrieve_response(status, delivery.findings, delivery.documents)
         return Answer([payload], status, delivery.findings, delivery.outgoing)
@@ -144,24 +193,53 @@ class RepositoryService:
         with self._database.read() as connection:
             return self._index.find(connection, unique_ids)
 
-    def _deliver(self, delivery: _Delivery, wanted: Wanted, stored: StoredDocument) -> None:
+    def _deliver(
+        self, delivery: _Delivery, wanted: Wanted, stored: StoredDocument, new: _NewIds = _NOT_NEW
+    ) -> None:
         """Add one document, or the finding that it is damaged."""
         try:
             chunks = self._chunks(delivery, stored)
         except (CorruptDocument, OSError) as error:
             _log.error("document cannot be delivered", blob=stored.sha256, error=str(error))
-            delivery.findings.append(_damaged(stored))
+            delivery.findings.append(_damaged(wanted))
             return
-        cid = f"document{len(delivery.documents) + 1}@{delivery.key}"
-        delivery.outgoing.append(OutgoingDocument(cid, stored.mime_type, stored.size, chunks))
-        delivery.documents.append(
-            DeliveredDocument(wanted.home, self._unique_id, stored.unique_id, stored.mime_type, cid)
-        )
+        delivery.add(wanted, stored.mime_type, stored.size, chunks, new)
+
+    def _deliver_on_demand(self, delivery: _Delivery, wanted: Wanted) -> bool:
+        """Add a document that is made now, or the finding why it is not; False where none can be made."""
+        if self._assembly is None or wanted.repository_unique_id != self._unique_id:
+            return False
+        try:
+            made = self._assembly.make(wanted.unique_id, delivery.given_up)
+        except Refused as refused:
+            delivery.findings += refused.findings
+            return True
+        if made is None:
+            return False
+        try:
+            self._deliver_made(delivery, wanted, made)
+        except Refused as refused:
+            delivery.findings.append(_not_registered(wanted, refused))
+        except OSError as error:  # or a TimeoutError; the other documents are delivered all the same
+            _log.error("snapshot cannot be kept", blob=made.part.sha256, error=str(error))
+            delivery.findings.append(_not_kept(wanted))
+        finally:
+            self._store.discard(made.part)
+        return True
+
+    def _deliver_made(self, delivery: _Delivery, wanted: Wanted, made: Assembled) -> None:
+        """Add a document that was made, from the store where it is kept there. Raises Refused, OSError."""
+        kept = None if self._snapshots is None else self._snapshots.keep(made)
+        if kept is not None:
+            self._deliver(delivery, wanted, kept, _NewIds(self._unique_id, made.unique_id))
+            return
+        octets, size = self._store.take(made.part), made.part.size
+        chunks = (b"".join(octets),) if delivery.may_hold(size) else octets
+        delivery.add(wanted, made.mime_type, size, chunks, _NewIds(None, made.unique_id))
 
     def _chunks(self, delivery: _Delivery, stored: StoredDocument) -> Iterable[bytes]:
         """The octets: read and verified now where they are few, else on their way. Raises CorruptDocument."""
-        if stored.size <= min(CHUNK, delivery.read_ahead):
-            delivery.read_ahead -= stored.size
+        if delivery.may_hold(stored.size):
             return (self._store.read(stored),)
         blob = self._store.stat(stored.sha256)
         if blob is None or blob.size != stored.size:
@@ -176,12 +254,26 @@ def _document(entry: DocumentEntry, part: StagedPart) -> StoredDocument:
     )
 
 
-def _damaged(stored: StoredDocument) -> Finding:
+def _damaged(wanted: Wanted) -> Finding:
+    return _undelivered(wanted, "the document is registered but cannot be read intact at the moment")
+
+
+def _not_kept(wanted: Wanted) -> Finding:
+    return _undelivered(wanted, "the document made for it cannot be stored at the moment; ask again later")
+
+
+def _not_registered(wanted: Wanted, refused: Refused) -> Finding:
+    """That the registry does not take a snapshot, with the first of its reasons."""
+    reason = errors(refused.findings)[0]
+    return _undelivered(wanted, f"its snapshot was not registered: {reason.code}: {reason.text()}")
+
+
+def _undelivered(wanted: Wanted, problem: str) -> Finding:
     return Finding(
         "XDSRepositoryError",
-        "the document is registered but cannot be read intact at the moment",
+        problem,
         attribute="DocumentUniqueId",
-        seen=stored.unique_id,
+        seen=wanted.unique_id,
         source=_RESPONSE,
-        location=stored.unique_id,
+        location=wanted.unique_id,
     )

@@ -12,6 +12,7 @@ from typing import Final
 
 from xxhash import xxh3_128
 
+from msim_xds.repository.blobs import CHUNK
 from msim_xds.wire.exchange import StagedPart
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -63,6 +64,25 @@ class SpoolSink:
             os.close(fd)
 
 
+class TakenPart:
+    """The octets of a spool file that has no name any more: they go with the last reference to this."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The octets in chunks, from their beginning each time."""
+        at = 0
+        while chunk := os.pread(self._fd, CHUNK, at):
+            at += len(chunk)
+            yield chunk
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
 class Spool:
     """A folder of spool files, shared by all threads and processes of a store."""
 
@@ -84,6 +104,13 @@ class Spool:
         if os.access(path, os.F_OK):  # after a commit, the usual case, it is gone
             with suppress(FileNotFoundError):
                 os.unlink(path)
+
+    def take(self, part: StagedPart) -> TakenPart:
+        """A staged part's octets, out of the spool. Raises OSError."""
+        path = self.path(part)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        os.unlink(path)
+        return TakenPart(fd)
 
     def stale(self, before: datetime) -> Iterator[str]:
         """Tokens of spool files last written before ``before``."""

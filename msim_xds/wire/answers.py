@@ -20,7 +20,9 @@ _LIMIT: Final[int] = LimitSettings.model_fields["findings"].default
 class DeliveredDocument:
     """One document of an ITI-43 answer.
 
-    ``home`` is the request's HomeCommunityId, None where it had none; ``cid`` the Content-ID of the part.
+    ``home`` is the request's HomeCommunityId, None where it had none; ``cid`` the Content-ID of the part. Where
+    the document was made on demand, ``new_document_unique_id`` is its own id and ``new_repository_unique_id``
+    where it is kept, None where it is not (ITI TF-2 3.43.4.2.2).
     """
 
     home: str | None
@@ -28,6 +30,8 @@ class DeliveredDocument:
     document_unique_id: str
     mime_type: str
     cid: str
+    new_repository_unique_id: str | None = None
+    new_document_unique_id: str | None = None
 
 
 def registry_response(status: ResponseStatus, findings: Sequence[Finding] = (), limit: int = _LIMIT) -> bytes:
@@ -124,13 +128,16 @@ def _registry_error(finding: Finding) -> str:
 
 
 def _document_response(document: DeliveredDocument) -> str:
-    home = (
-        "" if document.home is None else f"<xds:HomeCommunityId>{escape(document.home)}</xds:HomeCommunityId>"
-    )
     return (
-        f"<xds:DocumentResponse>{home}"
+        f"<xds:DocumentResponse>{_optional('HomeCommunityId', document.home)}"
         f"<xds:RepositoryUniqueId>{escape(document.repository_unique_id)}</xds:RepositoryUniqueId>"
         f"<xds:DocumentUniqueId>{escape(document.document_unique_id)}</xds:DocumentUniqueId>"
+        f"{_optional('NewRepositoryUniqueId', document.new_repository_unique_id)}"
+        f"{_optional('NewDocumentUniqueId', document.new_document_unique_id)}"
         f"<xds:mimeType>{escape(document.mime_type)}</xds:mimeType>"
         f"<xds:Document>{include(document.cid)}</xds:Document></xds:DocumentResponse>"
     )
+
+
+def _optional(name: str, value: str | None) -> str:
+    return "" if value is None else f"<xds:{name}>{escape(value)}</xds:{name}>"
