@@ -140,15 +140,9 @@ def requested(body: _Element, limits: LimitSettings) -> list[str]:
     findings = list(_foreign(body))
     references = body.findall(f"{_REFERENCES}/{_REFERENCE}")
     if not 1 <= len(references) <= limits.objects:
-        findings.append(
-            _malformed(
-                "ObjectRef",
-                "too many or none at all",
-                str(len(references)),
-                f"1 to {limits.objects} references",
-            )
-        )
-        raise Refused(findings)
+        problem = "are too many" if references else "there is none"
+        allowed = f"1 to {limits.objects} references"
+        raise Refused([*findings, _malformed("ObjectRef", problem, str(len(references)), allowed)])
     ids = [reference.get("id", "").strip() for reference in references]
     findings += (
         _malformed("ObjectRef/@id", "is no id of an object", each, "the entryUUID of an object")
