@@ -206,6 +206,13 @@ PROPAGATED_TOO: Final = Rule(
     _OPERATIONS,
 )
 
+DOCUMENTATION: Final = Rule(
+    "has more codes than its type may have", "one code on a relationship, none on a HasMember", _METADATA, ""
+)
+APPENDED_TRANSFORM: Final = Rule(
+    "is a transform of another document, to which nothing is appended", "the original document", _METADATA, ""
+)
+
 #: Every rule by its name.
 RULES: Final = {name: value for name, value in list(globals().items()) if isinstance(value, Rule)}
 

@@ -256,6 +256,9 @@ class _Recognition:
         for slot in link.slots:
             if not is_extra_metadata_name(slot.name):
                 self._note(ANNOTATION, link, slot.name, ", ".join(slot.values), "extra metadata")
+        if len(link.documentation) > (link.type != AssociationType.HAS_MEMBER):
+            codes = ", ".join(code.code for code in link.documentation)
+            self._note(ihe.DOCUMENTATION, link, "associationDocumentation", codes)
         if len(self.findings) > before or link.type not in _SUBMITTED:
             return None
         return NewAssociation(trigger, link)

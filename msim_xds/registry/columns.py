@@ -68,7 +68,8 @@ def columns_of(thing: MetadataObject, zone: ZoneInfo | None) -> Columns:
     """The search columns of an object whose metadata keeps the rules.
 
     Args:
-        thing: entry, set or folder with UUIDs for ids and with its lastUpdateTime set.
+        thing: entry, set or folder with UUIDs for ids, with its lastUpdateTime set and, where it is not the
+            first, its version.
         zone: the zone in which its source gives times; None is UTC.
     """
     row = dict(_EMPTY_ROW)
@@ -77,7 +78,7 @@ def columns_of(thing: MetadataObject, zone: ZoneInfo | None) -> Columns:
         status=APPROVED,
         entry_uuid=thing.entry_uuid,
         logical_id=thing.logical_id or thing.entry_uuid,
-        version=1,
+        version=int(thing.version or 1),
         unique_id=thing.unique_id,
         home=thing.home,
     )

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from msim_xds.findings import Finding, errors
 from msim_xds.ihe.transactions import Transaction
+from msim_xds.ihe.updates import UPDATES
 from msim_xds.metadata import fragments
 from msim_xds.metadata.digest import submission_digest
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.model import Association, Folder, MetadataObject, RegistryObject, Submission
 from msim_xds.metadata.resolve import resolve
-from msim_xds.metadata.rules import Rules, without_extra_metadata
+from msim_xds.metadata.rules import Rules, source_of, without_extra_metadata
 from msim_xds.metadata.rules import findings as judge
+from msim_xds.metadata.update_rules import Operations, recognise
 from msim_xds.metadata.values import is_urn, looks_like_uuid
 from msim_xds.registry.columns import Columns, columns_of
 from msim_xds.registry.fragment_codec import FragmentCodec
+
+NO_UPDATE: Final = Operations()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,8 @@ class Draft:
         findings: what is wrong with it as far as the store need not be asked.
         last_update_time: DTM of folders that change with it.
         objects: its sets, entries and folders; empty when a finding refuses the submission.
-        associations: likewise.
+        associations: those that are kept; likewise.
+        operations: what it asks for, if it is an update.
         is_history: it is an old archive's (see ``registry.history``).
     """
 
@@ -62,6 +68,7 @@ class Draft:
     last_update_time: str
     objects: tuple[ObjectDraft, ...] = ()
     associations: tuple[AssociationDraft, ...] = ()
+    operations: Operations = NO_UPDATE
     is_history: bool = False
 
     @property
@@ -105,6 +112,10 @@ class Drafter:
         pairs = list(zip(given.objects(), resolved.objects(), strict=True))
         now = self._clock().strftime("%Y%m%d%H%M%S")
         refused = bool(errors(found))
+        operations, lasting = NO_UPDATE, resolved.associations
+        if transaction.name in UPDATES:
+            operations = recognise(resolved, transaction, self._rules.tolerances(source_of(given)))
+            lasting = operations.lasting
         return Draft(
             resolved,
             {thing.entry_uuid: sent.place for sent, thing in pairs},
@@ -112,36 +123,45 @@ class Drafter:
             submission_digest(reading.submission),
             (*found, *warnings),
             now,
-            () if refused else self._objects(resolved, now),
-            () if refused else self.associations(resolved.associations),
+            () if refused else self._objects(resolved, now, operations),
+            () if refused else self.associations(lasting),
+            operations,
         )
 
     def associations(self, links: Iterable[Association]) -> tuple[AssociationDraft, ...]:
         """Associations ready for the store."""
         return tuple(AssociationDraft(link, *self._codec.pack(fragments.write(link))) for link in links)
 
-    def _objects(self, submission: Submission, now: str) -> tuple[ObjectDraft, ...]:
+    def _objects(self, submission: Submission, now: str, operations: Operations) -> tuple[ObjectDraft, ...]:
         source = submission.submission_sets[0].source_id
         zone = self._rules.zone_for(source)
         keep_lid = self._rules.tolerances(source).versioned_submission
-        kept = (_as_kept(thing, now, keep_lid=keep_lid) for thing in submission.things())
+        previous = {version.thing.entry_uuid: version.previous for version in operations.versions}
+        kept = (
+            _as_kept(thing, now, previous.get(thing.entry_uuid), keep_lid=keep_lid)
+            for thing in submission.things()
+        )
         return tuple(
             ObjectDraft(columns_of(thing, zone), *self._codec.pack(fragments.write(thing))) for thing in kept
         )
 
 
-def _as_kept(thing: MetadataObject, now: str, *, keep_lid: bool) -> MetadataObject:
-    """With what the registry sets on a first submission (ITI TF-3 4.2.3.2.31, 4.2.3.2.32, 4.2.3.4.6).
+def _as_kept(thing: MetadataObject, now: str, previous: int | None, *, keep_lid: bool) -> MetadataObject:
+    """With what the registry sets (ITI TF-3 4.2.3.2.31, 4.2.3.2.32, 4.2.3.4.6).
 
     Without logicalID and version, an object is the first version of itself: so columns and fragment say then.
     """
     lid = thing.logical_id
-    kept = lid if keep_lid and lid is not None and is_urn(lid) else None
+    kept, version = None, None
+    if previous is not None:
+        kept, version = lid, str(previous + 1)
+    elif keep_lid and lid is not None and is_urn(lid):
+        kept = lid
     if isinstance(thing, Folder):
-        return replace(thing, logical_id=kept, version=None, last_update_time=now)
-    if lid == kept and thing.version is None:
+        return replace(thing, logical_id=kept, version=version, last_update_time=now)
+    if lid == kept and thing.version == version:
         return thing
-    return replace(thing, logical_id=kept, version=None)
+    return replace(thing, logical_id=kept, version=version)
 
 
 def _mentioned(pairs: Iterable[tuple[RegistryObject, RegistryObject]]) -> frozenset[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Connection, bindparam, insert, update
+from sqlalchemy import BindParameter, Connection, Table, bindparam, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from msim_xds.database.among import among, given
@@ -20,7 +20,7 @@ from msim_xds.database.schema import (
 )
 from msim_xds.ihe.names import AssociationType, ObjectKind
 from msim_xds.metadata.model import DocumentEntry, MetadataObject
-from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, DEPRECATED, fold
+from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, DEPRECATED, SUPERSEDED, fold
 from msim_xds.registry.drafts import AssociationDraft, ObjectDraft
 
 Row = dict[str, Any]
@@ -38,8 +38,15 @@ _CLAIM: Final = {
 }
 _CLAIM_ONE: Final = Prepared(_CLAIM)
 _GIVEN: Final[BindParameter[Any]] = bindparam("given")
-_DEPRECATE: Final = (
-    update(registry_object).where(among(registry_object.c.id, _GIVEN)).values(status=DEPRECATED)
+#: An object and an Association never have the same id, so each table finds its own.
+_SET_STATUS: Final = {
+    table: update(table).where(among(table.c.id, _GIVEN)).values(status=bindparam("to"))
+    for table in (registry_object, association)
+}
+_RESTATE: Final = (
+    update(unique_identity)
+    .where(unique_identity.c.unique_id == bindparam("id"))
+    .values(hash=bindparam("new_hash"), size=bindparam("new_size"))
 )
 #: A Folder's time never goes back, however long its submission has waited for its turn.
 _TOUCH: Final = (
@@ -136,8 +143,29 @@ def add_associations(
 
 def deprecate(connection: Connection, entries: Collection[int]) -> None:
     """Set availabilityStatus of these entries to Deprecated."""
-    if entries:
-        connection.execute(_DEPRECATE, {"given": given(connection, entries)})
+    _set_status(connection, registry_object, entries, DEPRECATED)
+
+
+def supersede(connection: Connection, things: Collection[int]) -> None:
+    """Mark these entries and folders as having a later version; they are Deprecated from now on."""
+    _set_status(connection, registry_object, things, SUPERSEDED)
+
+
+def set_status(connection: Connection, keys: Collection[int], status: int) -> None:
+    """Set availabilityStatus of these objects and Associations, as ``columns.STATUS`` numbers it."""
+    for table in _SET_STATUS:
+        _set_status(connection, table, keys, status)
+
+
+def restate(connection: Connection, entry: DocumentEntry) -> None:
+    """Take hash and size of an entry for those of its uniqueId: later entries are compared with them."""
+    values = {"new_hash": entry.hash and entry.hash.lower(), "new_size": entry.size and int(entry.size)}
+    connection.execute(_RESTATE, {"id": entry.unique_id, **values})
+
+
+def _set_status(connection: Connection, table: Table, keys: Collection[int], status: int) -> None:
+    if keys:
+        connection.execute(_SET_STATUS[table], {"given": given(connection, keys), "to": status})
 
 
 def touch_folders(connection: Connection, folders: Collection[int], dtm: str) -> None:

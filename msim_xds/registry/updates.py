@@ -1,0 +1,269 @@
+"""Update Document Set and Restricted Update Document Set (ITI TF-2 3.57, 3.92): all of a request, or nothing.
+
+An update never changes what was kept. It adds versions and marks the ones before; history stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from msim_xds.database.engine import Database, allocate
+from msim_xds.findings import Finding, Refused, errors
+from msim_xds.ihe.names import AssociationType, ResponseStatus
+from msim_xds.ihe.transactions import ITI_92, Transaction
+from msim_xds.ihe.updates import ENTRIES
+from msim_xds.metadata import ebrim
+from msim_xds.metadata.ebrim import Reading
+from msim_xds.metadata.model import Association, Submission
+from msim_xds.metadata.rules import Rules
+from msim_xds.registry import holdings, patients, records, store_rules, versions
+from msim_xds.registry.admission import Admission
+from msim_xds.registry.drafts import AssociationDraft, Draft, Drafter, ObjectDraft
+from msim_xds.registry.fragment_codec import FragmentCodec
+from msim_xds.registry.holdings import Held, Identity
+from msim_xds.registry.patients import Patient
+from msim_xds.registry.races import told_to_the_sender
+from msim_xds.registry.stored import stored_association, stored_entry
+from msim_xds.registry.update_plan import Copy, Facts, Plan, plan
+from msim_xds.registry.versions import Latest
+from msim_xds.settings import Settings
+from msim_xds.wire.answers import registry_response
+from msim_xds.wire.exchange import Answer, Request
+
+_APND: Final = AssociationType.APND
+
+
+@dataclass(frozen=True, slots=True)
+class _Locked:
+    """What is read once the patients concerned are locked."""
+
+    patient: Patient | None
+    held: Mapping[str, Held]
+    latest: Mapping[str, Latest]
+
+
+class Updates:
+    """Updates metadata; safe to share between threads.
+
+    Args:
+        codec: packs and unpacks the fragments.
+        rules: what metadata must keep to.
+        settings: the policy on patients, and the homeCommunityId.
+        clock: the time of day, UTC.
+        new_uuid: makes ``urn:uuid:`` ids.
+    """
+
+    def __init__(
+        self,
+        codec: FragmentCodec,
+        rules: Rules,
+        settings: Settings,
+        clock: Callable[[], datetime],
+        new_uuid: Callable[[], str],
+    ) -> None:
+        self._codec = codec
+        self._drafter = Drafter(codec, rules, clock, new_uuid)
+        self._admission = Admission(settings)
+        self._home = settings.registry.home_community_id or None
+        self._new_uuid = new_uuid
+
+    def draft(self, reading: Reading, transaction: Transaction) -> Draft:
+        """Do everything that can be done before a write transaction begins."""
+        return self._drafter.draft(reading, transaction)
+
+    def update(self, connection: Connection, draft: Draft, transaction: Transaction) -> tuple[Finding, ...]:
+        """Carry out an update. A retry of one that was carried out already changes nothing.
+
+        Args:
+            connection: of a write transaction, which the caller rolls back on an exception.
+            draft: the request.
+            transaction: ITI-57 or ITI-92.
+
+        Returns:
+            Warnings.
+
+        Raises:
+            Refused: with every finding.
+        """
+        refused = bool(errors(draft.findings))
+        _lock_patients(connection, draft)
+        patient = self._admission.lock(connection, draft.patient, add=not refused)
+        identities = _identities(connection, draft, refused=refused)
+        if not refused and _is_retry(draft, identities):
+            return draft.findings
+        # What is read from here on stays true until the end.
+        locked = _Locked(patient, *_read(connection, draft))
+        facts = self._facts(connection, draft, transaction, locked)
+        changes, found = plan(draft, transaction, facts, self._home)
+        submission = draft.submission
+        found = [
+            *draft.findings,
+            *self._admission.findings(draft.patient, patient, draft.set_place),
+            *store_rules.used_ids(submission, draft.places, locked.held),
+            *store_rules.used_unique_ids(Submission(submission.submission_sets), draft.places, identities),
+            *found,
+        ]
+        if facts.patient_id is None or errors(found):
+            raise Refused(found)
+        self._write(connection, draft, facts, changes, facts.patient_id)
+        return draft.findings
+
+    def _facts(
+        self, connection: Connection, draft: Draft, transaction: Transaction, locked: _Locked
+    ) -> Facts:
+        """Ask the registry for what it holds of the request."""
+        operations, held = draft.operations, locked.held
+        links = versions.links(connection, [change.target for change in operations.statuses])
+        named = {held[end].id for new in operations.associations for end in _ends(new.link) if end in held}
+        named |= {end for link in links.values() for end in (link.source, link.target)}
+        appended = {
+            held[new.link.target].id
+            for new in operations.associations
+            if new.link.type == _APND and new.link.target in held
+        }
+        before = {
+            lid: stored_entry(self._codec.unpack, latest.kind, latest.dictionary_id, latest.fragment)
+            for lid, latest in locked.latest.items()
+            if transaction.name == ITI_92.name and latest.kind in ENTRIES
+        }
+        return Facts(
+            _bearer(locked.patient),
+            _patients(connection, draft),
+            held,
+            locked.latest,
+            before,
+            versions.connections(connection, {latest.id for latest in locked.latest.values()}),
+            links,
+            versions.pairs(connection, named),
+            holdings.transforms(connection, appended),
+        )
+
+    def _write(
+        self, connection: Connection, draft: Draft, facts: Facts, changes: Plan, patient_id: int
+    ) -> None:
+        """Write all but the SubmissionSet's uniqueId, which is claimed; all checks have passed."""
+        links = (*draft.associations, *self._drafter.associations(self._added(draft, changes)))
+        ids = allocate(connection, len(draft.objects) + len(links))
+        things = list(zip(ids, _at_home(draft.objects, changes.homes), strict=False))
+        numbered: list[tuple[int, AssociationDraft]] = list(zip(ids[len(things) :], links, strict=True))
+        keys = {uuid: held.id for uuid, held in facts.held.items()}
+        keys |= {end.entry_uuid: end.id for copy in changes.copies for end in copy.original[-2:]}
+        keys |= {thing.columns.row["entry_uuid"]: key for key, thing in things}
+        keys |= {link.association.entry_uuid: key for key, link in numbered}
+        records.supersede(connection, changes.superseded)
+        with told_to_the_sender():
+            records.add_objects(connection, patient_id, things)
+            records.add_associations(connection, patient_id, numbered, keys)
+        for status in sorted(set(changes.statuses.values())):
+            chosen = [keys[uuid] for uuid, new in changes.statuses.items() if new == status]
+            records.set_status(connection, chosen, status)
+        for entry in changes.restated:
+            records.restate(connection, entry)
+        records.touch_folders(connection, changes.grown, draft.last_update_time)
+
+    def _added(self, draft: Draft, changes: Plan) -> Iterator[Association]:
+        """Associations that the request does not spell out."""
+        for copy in changes.copies:
+            yield self._copied(copy)
+        (submission_set,) = draft.submission.submission_sets
+        for member in changes.members:
+            yield Association(
+                entry_uuid=self._new_uuid(),
+                type=AssociationType.HAS_MEMBER,
+                source=submission_set.entry_uuid,
+                target=member,
+            )
+
+    def _copied(self, copy: Copy) -> Association:
+        original = copy.original
+        link = stored_association(self._codec.unpack, original.dictionary_id, original.fragment)
+        return replace(
+            link, entry_uuid=self._new_uuid(), source=copy.source, target=copy.target, home=original.home
+        )
+
+
+class UpdateService:
+    """Handles ITI-57 and ITI-92."""
+
+    def __init__(self, database: Database, updates: Updates, settings: Settings) -> None:
+        self._database = database
+        self._updates = updates
+        self._limits = settings.limits
+
+    def update_document_set(self, request: Request) -> Answer:
+        """Carry out an update; the answer carries warnings. Raises Refused, and then nothing has changed."""
+        reading = ebrim.read(request.body, self._limits)
+        draft = self._updates.draft(reading, request.transaction)
+        with self._database.write() as connection:
+            warnings = self._updates.update(connection, draft, request.transaction)
+        status = ResponseStatus.SUCCESS
+        return Answer([registry_response(status, warnings)], status, warnings)
+
+
+def _read(connection: Connection, draft: Draft) -> tuple[dict[str, Held], dict[str, Latest]]:
+    """The objects that the request names, and the latest versions of those that it updates."""
+    lids = {version.thing.logical_id for version in draft.operations.versions if version.thing.logical_id}
+    latest = versions.latest(connection, lids)
+    return holdings.objects(connection, draft.mentioned), latest
+
+
+def _lock_patients(connection: Connection, draft: Draft) -> None:
+    """Lock every patient whose objects the request concerns, so that other writers wait for its end.
+
+    In the order of their ids, as a merge does it. Whose objects they are may change while this waits, as when
+    two patients are being merged.
+    """
+    locked: set[str] = set()
+    while True:
+        held, latest = _read(connection, draft)
+        keys = {each.patient_id for each in held.values()} | {each.patient_id for each in latest.values()}
+        concerned = patients.names(connection, keys) | ({draft.patient} if draft.patient else set())
+        if concerned <= locked:
+            return
+        for cx in sorted(concerned - locked):
+            patients.lock(connection, cx)
+        locked |= concerned
+
+
+def _identities(connection: Connection, draft: Draft, *, refused: bool) -> dict[str, Identity]:
+    """First use of the SubmissionSet's uniqueId where it is not new; a new one is claimed."""
+    sets = draft.submission.submission_sets
+    taken: Collection[str] = {each.unique_id for each in sets if each.unique_id}
+    if not refused:
+        taken = records.claim_unique_ids(connection, sets, draft.digest)
+    return holdings.identities(connection, taken)
+
+
+def _is_retry(draft: Draft, identities: Mapping[str, Identity]) -> bool:
+    return any(first.submission_digest == draft.digest for first in identities.values())
+
+
+def _patients(connection: Connection, draft: Draft) -> dict[str, int]:
+    """Who bears each patientId of the request now, by CX."""
+    ids = {(thing.patient_id or "").strip() for thing in draft.things}
+    found = {cx: _bearer(patients.find(connection, cx)) for cx in ids if cx}
+    return {cx: key for cx, key in found.items() if key is not None}
+
+
+def _bearer(patient: Patient | None) -> int | None:
+    """Key of the patient, or of the one that it was merged into."""
+    return None if patient is None else patient.survivor_id or patient.id
+
+
+def _at_home(drafts: tuple[ObjectDraft, ...], homes: Mapping[str, str]) -> Iterator[ObjectDraft]:
+    """The objects, with the homeCommunityId of the version before where they say none."""
+    for draft in drafts:
+        columns = draft.columns
+        home = homes.get(columns.row["entry_uuid"])
+        if home is not None:
+            draft = replace(draft, columns=replace(columns, row=columns.row | {"home": home}))
+        yield draft
+
+
+def _ends(link: Association) -> tuple[str, str]:
+    return link.source, link.target
