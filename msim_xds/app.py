@@ -17,10 +17,26 @@ from typing import TYPE_CHECKING, Final
 
 from msim_xds.database.engine import Database
 from msim_xds.delivery.queue import DeliveryQueue
-from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, ITI_61, ITI_62, ITI_86
+from msim_xds.ihe.transactions import (
+    ITI_18,
+    ITI_41,
+    ITI_42,
+    ITI_43,
+    ITI_44_ADD,
+    ITI_44_MERGE,
+    ITI_44_REVISE,
+    ITI_51,
+    ITI_57,
+    ITI_61,
+    ITI_62,
+    ITI_86,
+    ITI_92,
+)
+from msim_xds.importer.desk import Services
 from msim_xds.metadata.rules import Rules
 from msim_xds.mllp.feed import Feed
 from msim_xds.mllp.listener import Listener
+from msim_xds.registry.feed_v3 import PatientFeed
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.identity import PatientIdentity
 from msim_xds.registry.registration import Registration
@@ -29,6 +45,7 @@ from msim_xds.registry.removal import MetadataRemoval
 from msim_xds.registry.retention import Retention
 from msim_xds.registry.search import StoredQueries
 from msim_xds.registry.service import RegistryService
+from msim_xds.registry.updates import Updates, UpdateService
 from msim_xds.repository.blobs import BlobStore, open_store
 from msim_xds.repository.index import DocumentIndex
 from msim_xds.repository.registrar import LocalRegistrar, Registrar
@@ -65,11 +82,14 @@ class Node:
     database: Database
     store: BlobStore
     index: DocumentIndex
+    registration: Registration
     registry: RegistryService
+    updates: UpdateService
     queries: StoredQueries
     repository: RepositoryService
     removal: MetadataRemoval
     document_removal: DocumentRemoval
+    patients: PatientFeed
     deliveries: DeliveryQueue
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -79,10 +99,15 @@ class Node:
             ITI_41.name: self.repository.provide_and_register,
             ITI_42.name: self.registry.register_document_set,
             ITI_43.name: self.repository.retrieve,
+            ITI_44_ADD.name: self.patients.carry_out,
+            ITI_44_REVISE.name: self.patients.carry_out,
+            ITI_44_MERGE.name: self.patients.carry_out,
             ITI_51.name: self.queries.answer,
+            ITI_57.name: self.updates.update_document_set,
             ITI_61.name: self.registry.register_document_set,
             ITI_62.name: self.removal.remove_metadata,
             ITI_86.name: self.document_removal.remove_documents,
+            ITI_92.name: self.updates.update_document_set,
         }
 
     def ready(self) -> Mapping[str, object]:
@@ -120,7 +145,9 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
         database=database,
         store=store,
         index=index,
+        registration=registration,
         registry=RegistryService(database, registration, settings.limits),
+        updates=UpdateService(database, Updates(codec, rules, settings, clock, new_uuid), settings),
         queries=StoredQueries(
             database, codec, settings, rules.codes.expand if rules.general.scheme_names else None
         ),
@@ -128,6 +155,7 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
             settings, store, index, database, _registrar(settings, database, registration, index)
         ),
         removal=MetadataRemoval(database, retention, settings.limits, clock),
+        patients=PatientFeed(_identity(settings, database, codec, clock)),
         document_removal=DocumentRemoval(settings, store, index, database, retention, clock),
         deliveries=DeliveryQueue(database, settings.delivery, clock),
     )
@@ -142,6 +170,12 @@ def _registrar(
     from msim_xds.federation.registrar import RemoteRegistrar  # zeep is heavy and seldom needed
 
     return RemoteRegistrar(settings, database, index)
+
+
+def open_services(settings: Settings) -> Services:
+    """What an import works with, in each of its processes. Raises as ``open_node``."""
+    node = open_node(settings)
+    return Services(settings, node.database, node.store, node.index, node.registration, now)
 
 
 def create_app(settings: Settings) -> WSGIApplication:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Final
 
-from msim_xds.ihe.names import LCM, QUERY, RMD, RS, XDS, ObjectKind
+from msim_xds.ihe.names import HL7V3, LCM, QUERY, RMD, RS, XDS, ObjectKind
 
 
 class Endpoint(StrEnum):
@@ -14,6 +14,7 @@ class Endpoint(StrEnum):
 
     REGISTRY = "/xds/registry"
     REPOSITORY = "/xds/repository"
+    PATIENTS = "/xds/registry/patients"
 
 
 class AnswerKind(Enum):
@@ -22,6 +23,7 @@ class AnswerKind(Enum):
     REGISTRY_RESPONSE = f"{{{RS}}}RegistryResponse"
     ADHOC_QUERY_RESPONSE = f"{{{QUERY}}}AdhocQueryResponse"
     RETRIEVE_RESPONSE = f"{{{XDS}}}RetrieveDocumentSetResponse"
+    ACKNOWLEDGEMENT = f"{{{HL7V3}}}MCCI_IN000002UV01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,27 @@ ITI_43: Final = Transaction(
     failure="XDSRepositoryError",
     section="ITI TF-2 3.43",
 )
+
+
+def _iti_44(event: str, title: str, message: str) -> Transaction:
+    return Transaction(
+        name=f"ITI-44 {event}",
+        title=f"Patient Identity Feed HL7 V3: {title}",
+        action=f"urn:hl7-org:v3:{message}",
+        answer_action="urn:hl7-org:v3:MCCI_IN000002UV01",
+        body=f"{{{HL7V3}}}{message}",
+        answer=AnswerKind.ACKNOWLEDGEMENT,
+        endpoint=Endpoint.PATIENTS,
+        mtom=False,
+        invalid="XDSRegistryError",
+        failure="XDSRegistryError",
+        section="ITI TF-2 3.44",
+    )
+
+
+ITI_44_ADD: Final = _iti_44("add", "Patient Registry Record Added", "PRPA_IN201301UV02")
+ITI_44_REVISE: Final = _iti_44("revise", "Patient Registry Record Revised", "PRPA_IN201302UV02")
+ITI_44_MERGE: Final = _iti_44("merge", "Patient Registry Duplicates Resolved", "PRPA_IN201304UV02")
 ITI_51: Final = Transaction(
     name="ITI-51",
     title="Multi-Patient Stored Query",
@@ -185,5 +208,19 @@ ITI_92: Final = Transaction(
     section="ITI TF-2 3.92",
 )
 
-TRANSACTIONS: Final = (ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, ITI_61, ITI_62, ITI_86)
+TRANSACTIONS: Final = (
+    ITI_18,
+    ITI_41,
+    ITI_42,
+    ITI_43,
+    ITI_51,
+    ITI_57,
+    ITI_61,
+    ITI_62,
+    ITI_86,
+    ITI_92,
+    ITI_44_ADD,
+    ITI_44_REVISE,
+    ITI_44_MERGE,
+)
 BY_ENDPOINT_AND_ACTION: Final = {(t.endpoint, t.action): t for t in TRANSACTIONS}

@@ -65,9 +65,9 @@ class Pipeline:
         try:
             answer = self._handlers[row.name](request)
         except Refused as refused:
-            answer = self._failure(row, refused.findings)
+            answer = self._failure(request, refused.findings)
         except Exception as error:
-            answer = self._failure(row, (_internal(row, error),))
+            answer = self._failure(request, (_internal(row, error),))
         _log.info(
             "request",
             transaction=row.name,
@@ -77,8 +77,9 @@ class Pipeline:
         )
         return answer
 
-    def _failure(self, row: Transaction, findings: Sequence[Finding]) -> Answer:
-        return Answer(answers.failure(row, findings, self._findings), ResponseStatus.FAILURE, findings)
+    def _failure(self, request: Request, findings: Sequence[Finding]) -> Answer:
+        payload = answers.failure(request.transaction, findings, self._findings, request.body)
+        return Answer(payload, ResponseStatus.FAILURE, findings)
 
 
 def failure_code(row: Transaction, kind: str) -> str:

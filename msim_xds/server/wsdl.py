@@ -13,6 +13,7 @@ from msim_xds.settings import ServerSettings
 
 SCHEMAS: Final = (
     "XDS.b_DocumentRepository.xsd",
+    "hl7v3.xsd",
     "lcm.xsd",
     "query.xsd",
     "rim.xsd",

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msim_xds.findings import Finding
 from msim_xds.ihe.names import QUERY, RIM, RS, XDS, ResponseStatus, Severity
 from msim_xds.ihe.transactions import AnswerKind, Transaction
 from msim_xds.settings import LimitSettings
+from msim_xds.wire.acknowledgement import acknowledgement
 from msim_xds.wire.xmltext import escape
 from msim_xds.wire.xop import include
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
 
 _LIMIT: Final[int] = LimitSettings.model_fields["findings"].default
 
@@ -83,13 +87,19 @@ def retrieve_response(
     ).encode()
 
 
-def failure(transaction: Transaction, findings: Sequence[Finding], limit: int = _LIMIT) -> list[bytes]:
+def failure(
+    transaction: Transaction,
+    findings: Sequence[Finding],
+    limit: int = _LIMIT,
+    original: _Element | None = None,
+) -> list[bytes]:
     """The transaction's answer with status Failure and nothing but the findings.
 
     Args:
         transaction: decides which payload it is.
         findings: become RegistryErrors.
         limit: most RegistryErrors, where the payload allows a limit.
+        original: the request's payload, to which an acknowledgement refers.
     """
     match transaction.answer:
         case AnswerKind.REGISTRY_RESPONSE:
@@ -98,6 +108,8 @@ def failure(transaction: Transaction, findings: Sequence[Finding], limit: int = 
             return adhoc_query_response(ResponseStatus.FAILURE, findings, limit=limit)
         case AnswerKind.RETRIEVE_RESPONSE:
             return [retrieve_response(ResponseStatus.FAILURE, findings)]
+        case AnswerKind.ACKNOWLEDGEMENT:
+            return [acknowledgement(original, _capped(findings, limit))]
 
 
 def _capped(findings: Sequence[Finding], limit: int) -> Sequence[Finding]:

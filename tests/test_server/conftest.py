@@ -10,10 +10,10 @@ import pytest
 
 from msim_xds.ihe.names import XDS, ResponseStatus
 from msim_xds.ihe.transactions import TRANSACTIONS, AnswerKind
-from msim_xds.ihe.transactions import TRANSACTIONS, AnswerKind
 from msim_xds.server.front import WsgiApplication, build_front
 from msim_xds.settings import Settings
 from msim_xds.wire import answers
+from msim_xds.wire.acknowledgement import acknowledgement
 from msim_xds.wire.exchange import Answer, Handler, OutgoingDocument, Request, StagedPart
 from tests.support.parts import part_of
 
@@ -84,10 +84,15 @@ class Server:
                 ],
             )
 
+        def acknowledge(request: Request) -> Answer:
+            self.requests.append(request)
+            return Answer([acknowledgement(request.body)])
+
         by_answer = {
             AnswerKind.ADHOC_QUERY_RESPONSE: query,
             AnswerKind.REGISTRY_RESPONSE: register,
             AnswerKind.RETRIEVE_RESPONSE: retrieve,
+            AnswerKind.ACKNOWLEDGEMENT: acknowledge,
         }
         return {row.name: by_answer[row.answer] for row in TRANSACTIONS}
 

@@ -9,14 +9,17 @@ import structlog
 from lxml import etree
 
 from msim_xds.findings import Finding, Refused
+from msim_xds.ihe.acknowledgements import Condition
 from msim_xds.ihe.errors import ERRORS
 from msim_xds.ihe.names import RS, ResponseStatus
-from msim_xds.ihe.transactions import TRANSACTIONS, Transaction
+from msim_xds.ihe.transactions import ITI_44_ADD, TRANSACTIONS, AnswerKind, Transaction
 from msim_xds.server.pipeline import Pipeline
 from msim_xds.wire.exchange import Addressing, Answer, Request
 
 SECRET = "58831404726"
-ROWS = pytest.mark.parametrize("row", TRANSACTIONS, ids=lambda row: row.name)
+ROWS = pytest.mark.parametrize(
+    "row", [t for t in TRANSACTIONS if t.answer is not AnswerKind.ACKNOWLEDGEMENT], ids=lambda row: row.name
+)
 
 
 def run(
@@ -90,6 +93,30 @@ def test_exception_is_answered_with_a_reference(
     assert SECRET not in context
     assert "Traceback" not in context
     assert logs[0].get("exc_info") is (error if events[0] == "failed" else None)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "code"),
+    [
+        (Refused([Finding(Condition.UNKNOWN_KEY, "unknown", attribute="id")]), "CE", "204"),
+        (Refused([Finding(Condition.UNSUPPORTED_PROCESSING_ID, "unknown")]), "CR", "202"),
+        (ValueError(SECRET), "CE", "INTERR"),
+        (TimeoutError(SECRET), "CE", "206"),
+    ],
+)
+def test_messages_of_hl7_are_acknowledged(error: Exception, outcome: str, code: str) -> None:
+    answer, logs = run(ITI_44_ADD, error)
+    root = etree.fromstring(b"".join(answer.payload))
+    assert root.tag == ITI_44_ADD.answer.value
+    seen = {
+        name: root.find(f"{{*}}acknowledgement/{{*}}{name}") for name in ("typeCode", "acknowledgementDetail")
+    }
+    assert seen["typeCode"] is not None
+    assert seen["acknowledgementDetail"] is not None
+    assert seen["typeCode"].get("code") == outcome
+    assert seen["acknowledgementDetail"][0].get("code") == code
+    assert answer.status is ResponseStatus.FAILURE
+    assert SECRET not in f"{answer.payload}{logs[-1]}"
 
 
 def test_every_exception_has_its_own_reference() -> None:
