@@ -55,6 +55,19 @@ class Finding:
         line = "; ".join(parts)
         return f"{line} ({self.source})" if self.source else line
 
+    def record(self) -> dict[str, str | None]:
+        """Everything that it says, part by part."""
+        return {
+            "severity": "error" if self.is_error else "warning",
+            "code": self.code,
+            "object": self.place,
+            "attribute": self.attribute,
+            "problem": self.problem,
+            "seen": self.seen,
+            "allowed": self.allowed,
+            "source": self.source,
+        }
+
     @property
     def code_context(self) -> str:
         """Text of RegistryError/@codeContext."""

@@ -71,7 +71,7 @@ def check(
     found = findings(message, settings, transaction and transaction.value)
     errors = sum(finding.is_error for finding in found)
     if as_json:
-        print_json({"errors": errors, "findings": [_row(finding) for finding in found]})
+        print_json({"errors": errors, "findings": [finding.record() for finding in found]})
     else:
         if found:
             print_table(("severity", "code", "finding"), finding_rows(found))
@@ -148,16 +148,3 @@ def _read(path: Path, spool: Spool, settings: Settings) -> Message:
             content_type = f'multipart/related; boundary="{boundary[1].decode("latin-1")}"'
         file.seek(skip)
         return mtom.read(content_type, iter(lambda: file.read(_CHUNK), b""), spool, settings.limits)
-
-
-def _row(finding: Finding) -> dict[str, str | None]:
-    return {
-        "severity": "error" if finding.is_error else "warning",
-        "code": finding.code,
-        "object": finding.place,
-        "attribute": finding.attribute,
-        "problem": finding.problem,
-        "seen": finding.seen,
-        "allowed": finding.allowed,
-        "source": finding.source,
-    }

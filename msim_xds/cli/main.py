@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from msim_xds import __version__
-from msim_xds.cli import checking, deliveries, demonstration, local, remote
+from msim_xds.cli import checking, deliveries, demonstration, importing, local, remote
 
 
 class _Commands(TyperGroup):
@@ -52,6 +52,7 @@ for command in (
     local.settings,
 ):
     app.command()(command)
+app.command("import")(importing.import_archive)
 app.add_typer(deliveries.app, name="deliveries")
 
 

@@ -86,7 +86,7 @@ def submit(
     }
     wishes = Wishes(
         profile=profile.value,
-        patient_id=_cx(patient),
+        patient_id=cx_option(patient),
         source_id=source_id,
         title=title,
         mime_type=mime_type,
@@ -298,7 +298,8 @@ def check_hash(document: RetrievedDocument, entry: DocumentEntry | None) -> None
         )
 
 
-def _cx(value: str | None) -> str | None:
+def cx_option(value: str | None) -> str | None:
+    """The CX of --patient. Raises Failure."""
     from msim_xds.metadata.hl7v2 import is_cx
 
     if value is not None and not is_cx(value):

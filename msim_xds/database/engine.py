@@ -243,6 +243,19 @@ _ALLOCATE: Final = Prepared(
 
 
 @contextmanager
+def savepoint(connection: Connection, undone_by: type[Exception]) -> Iterator[None]:
+    """A part of a write transaction: an exception of this kind undoes the part, any other is the whole's."""
+    run(connection, "SAVEPOINT part")
+    try:
+        yield
+    except undone_by:
+        run(connection, "ROLLBACK TO SAVEPOINT part")
+        run(connection, "RELEASE SAVEPOINT part")
+        raise
+    run(connection, "RELEASE SAVEPOINT part")
+
+
+@contextmanager
 def _transaction(connection: Connection, begin: str) -> Iterator[None]:
     run(connection, begin)
     try:

@@ -8,7 +8,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final, Protocol
@@ -31,6 +31,9 @@ class Tree(Protocol):
 
     def names(self) -> Iterator[str]:
         """Every file, in an order that stays the same."""
+
+    def names_in(self, folder: str) -> list[str]:
+        """Names of the files that stand in a folder, without its own; empty is the top."""
 
     def chunks(self, name: str, limit: int) -> Iterator[bytes]:
         """The octets of a file. Raises Unreadable: absent, outside, damaged, or over ``limit`` octets."""
@@ -85,6 +88,12 @@ class FolderTree:
             for name in sorted(files):
                 yield name if below == "." else f"{below.replace(os.sep, '/')}/{name}"
 
+    def names_in(self, folder: str) -> list[str]:
+        """Names of the files in a folder."""
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._path(folder)) as found:
+            return [entry.name for entry in found if entry.is_file()]
+        return []
+
     def chunks(self, name: str, limit: int) -> Iterator[bytes]:
         """The octets of a file. Raises Unreadable."""
         try:
@@ -120,8 +129,8 @@ class FolderTree:
         """Nothing stays open."""
 
     def _path(self, name: str) -> str:
-        path = os.path.realpath(f"{self._root}/{proper(name)}")
-        if not path.startswith(self._root.rstrip("/") + "/"):
+        path = os.path.realpath(f"{self._root}/{proper(name) if name else ''}")
+        if name and not path.startswith(self._root.rstrip("/") + "/"):
             raise Unreadable("is a link that leads out of the source")
         return path
 
@@ -148,6 +157,10 @@ class ZipTree:
             raise ValueError(f"{path}: no ZIP archive that can be read: {error}") from error
         members = [info for info in self._zip.infolist() if not info.is_dir()]
         self._members = {info.filename: info for info in members}
+        self._folders: dict[str, list[str]] = {}
+        for name in self._members:
+            folder, _, own = name.rpartition("/")
+            self._folders.setdefault(folder, []).append(own)
         problem = "has two members of one name" if len(self._members) < len(members) else _overlap(members)
         if problem:
             self._zip.close()
@@ -156,6 +169,10 @@ class ZipTree:
     def names(self) -> Iterator[str]:
         """Every file, by name."""
         yield from sorted(self._members)
+
+    def names_in(self, folder: str) -> list[str]:
+        """Names of the files in a folder."""
+        return self._folders.get(folder, [])
 
     def chunks(self, name: str, limit: int) -> Iterator[bytes]:
         """The octets of a member, its CRC checked at the end. Raises Unreadable."""
