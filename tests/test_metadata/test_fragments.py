@@ -6,11 +6,20 @@ from dataclasses import replace
 from importlib.resources import as_file, files
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from lxml import etree
 
 from msim_xds.ihe.names import RIM, Status
 from msim_xds.metadata import ebrim, fragments
-from msim_xds.metadata.model import Association, DocumentEntry, Folder, RegistryObject, Submission
+from msim_xds.metadata.model import (
+    Association,
+    DocumentEntry,
+    Folder,
+    LocalizedString,
+    MetadataObject,
+    RegistryObject,
+    Submission,
+)
 from msim_xds.settings import LimitSettings
 from msim_xds.wire.safexml import parse
 from tests.support import metadata as sample
@@ -123,6 +132,30 @@ def test_home_status_and_time_are_put_in() -> None:
         assert (b"lastUpdateTime" in answered(obj)) == is_folder
         assert (b"20260914113512<" in answered(obj)) == is_folder or not isinstance(obj, Association)
     assert fragments.home_attribute(None) == b""
+
+
+#: What stands around a patientId, as an object's own value.
+IMITATION = (
+    '<rim:ExternalIdentifier identificationScheme="urn:uuid:58a6f841-87b3-4a3e-92fd-a8ffeff98427" id="x"'
+    ' registryObject="y" value="z">'
+)
+
+
+@given(
+    strategies.entries | strategies.submission_sets | strategies.folders,
+    strategies.values | st.just(IMITATION),
+    st.none() | st.just(IMITATION),
+)
+@settings(max_examples=150, deadline=None)
+def test_another_patient_id_is_all_that_changes(
+    thing: MetadataObject, patient_id: str, imitation: str | None
+) -> None:
+    if imitation is not None:
+        text = (LocalizedString(imitation),)
+        thing = replace(thing, entry_uuid=imitation, unique_id=imitation, title=text, comments=text)
+    changed = fragments.with_patient(fragments.write(thing), thing.kind, patient_id)
+    named = thing if thing.patient_id is None else replace(thing, patient_id=patient_id)
+    assert changed == fragments.write(named)
 
 
 def test_a_submission_lacks_what_its_sender_left_out() -> None:

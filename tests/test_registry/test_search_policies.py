@@ -222,7 +222,8 @@ def explain(url: str, query: str, parameter: str) -> list[str]:
         is_sqlite = registry.database.is_sqlite
         statement = object_statement(Dialect(is_sqlite, False), shape)
         with registry.database.read() as connection:
-            values = {"p0_0": given(connection, [value, value]), "limit": 10001}
+            listed: list[Any] = [value, value]
+            values = {"p0_0": given(connection, listed), "limit": 10001}
             if is_sqlite:
                 plan = fetch(connection, f"EXPLAIN QUERY PLAN {statement}", values)
                 assert not any(step[3].startswith("SCAN registry_object") for step in plan)
