@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from msim_xds import __version__
-from msim_xds.cli import checking, deliveries, demonstration, importing, local, remote
+from msim_xds.cli import checking, deliveries, demonstration, importing, local, remote, removal
 
 
 class _Commands(TyperGroup):
@@ -47,6 +47,7 @@ for command in (
     remote.query,
     remote.retrieve,
     checking.check,
+    removal.remove,
     local.fsck,
     local.migrate,
     local.settings,

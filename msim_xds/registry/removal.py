@@ -100,6 +100,13 @@ class MetadataRemoval:
             self._carry_out(connection, plan, remover)
         return plan
 
+    def shared(self, plan: Plan) -> set[str]:
+        """The uniqueIds of what would go that something that stays has as well."""
+        unique_ids = {thing.unique_id for thing in plan.things if thing.unique_id is not None}
+        with self._database.read() as connection:
+            others = dependents.named(connection, unique_ids) - {thing.id for thing in plan.things}
+            return {thing.unique_id or "" for thing in dependents.things(connection, others)}
+
     def _judged(self, connection: Connection, things: list[Thing]) -> Plan:
         entries = [thing for thing in things if thing.kind in ENTRIES]
         found = ((thing.id, self._retention.period(thing.as_entry())) for thing in entries)

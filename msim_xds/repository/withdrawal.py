@@ -1,0 +1,100 @@
+"""What an operator removes: metadata of the registry and documents of the repository in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from msim_xds.findings import Finding
+from msim_xds.ihe.queries import ENTRIES
+from msim_xds.metadata.values import is_uuid
+from msim_xds.registry.erasure import Remover
+from msim_xds.registry.removal import MetadataRemoval, everything
+from msim_xds.registry.removal import Plan as MetadataPlan
+from msim_xds.repository.removal import DocumentRemoval
+from msim_xds.repository.removal import Plan as DocumentPlan
+
+
+class What(StrEnum):
+    """What is removed of that which is named."""
+
+    BOTH = "both"
+    METADATA = "metadata"
+    DOCUMENTS = "documents"
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What would go, or has gone.
+
+    Attributes:
+        metadata: of the registry.
+        documents: of the repository; its ``findings`` only say which documents are not here.
+        unknown: names of nothing.
+    """
+
+    metadata: MetadataPlan
+    documents: DocumentPlan
+    unknown: tuple[str, ...]
+
+    @property
+    def early(self) -> tuple[Finding, ...]:
+        """What must still be kept."""
+        return (*self.metadata.early, *self.documents.early)
+
+
+_NO_METADATA: Final = MetadataPlan((), {}, (), ())
+_NO_DOCUMENTS: Final = DocumentPlan((), {}, (), ())
+
+
+class Withdrawal:
+    """Both removals, with everything that must go along."""
+
+    def __init__(self, metadata: MetadataRemoval, documents: DocumentRemoval) -> None:
+        self._metadata = metadata
+        self._documents = documents
+
+    def rehearse(self, names: Collection[str], what: What, remover: Remover) -> Whole:
+        """What the removal of these would do.
+
+        Args:
+            names: entryUUIDs or uniqueIds. A document stays while entries that stay have its uniqueId, unless
+                documents alone are removed.
+            what: of registry and repository, or of one of them.
+            remover: who asks.
+        """
+        names = list(map(_spelt, names))
+        metadata = self._metadata.remove(everything(names), remover, rehearse=True)
+        documents = _NO_DOCUMENTS
+        if what is not What.METADATA:
+            entries = {thing.unique_id for thing in metadata.things if thing.kind in ENTRIES}
+            wanted = {unique_id for unique_id in entries if unique_id is not None}.union(names)
+            if what is What.BOTH:
+                wanted -= self._metadata.shared(metadata)
+            documents = self._documents.remove(self._documents.wanted(sorted(wanted)), remover, rehearse=True)
+        known = {document.unique_id for document in documents.documents}
+        known.update(thing.entry_uuid for thing in metadata.things)
+        known.update(thing.unique_id for thing in metadata.things if thing.unique_id is not None)
+        unknown = tuple(name for name in names if name not in known)
+        return Whole(_NO_METADATA if what is What.DOCUMENTS else metadata, documents, unknown)
+
+    def carry_out(self, names: Collection[str], rehearsed: Whole, remover: Remover) -> Whole:
+        """Remove what a rehearsal has shown, metadata first: what a failure leaves can be named again.
+
+        Raises:
+            Refused: with everything that speaks against it.
+            TimeoutError: too much else is going on.
+        """
+        metadata, documents = rehearsed.metadata, rehearsed.documents
+        if metadata.things:
+            metadata = self._metadata.remove(everything(list(map(_spelt, names))), remover)
+        if documents.documents:
+            unique_ids = [document.unique_id for document in documents.documents]
+            documents = self._documents.remove(self._documents.wanted(unique_ids), remover)
+        return Whole(metadata, documents, rehearsed.unknown)
+
+
+def _spelt(name: str) -> str:
+    return name.lower() if is_uuid(name) else name
