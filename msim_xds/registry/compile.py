@@ -150,13 +150,6 @@ def patients_statement(dialect: Dialect) -> str:
     return dialect.text(_ACTIVE.add_columns(patient.c.cx).where(among(patient.c.cx, bindparam("given"))))
 
 
-@lru_cache(maxsize=2)
-def name_statement(dialect: Dialect) -> str:
-    """SQL for key and CX of patients by ``given`` keys; binds ``limit``."""
-    names = select(patient.c.id, patient.c.cx).where(among(patient.c.id, bindparam("given")))
-    return dialect.text(names)
-
-
 @lru_cache(maxsize=1024)
 def object_statement(dialect: Dialect, shape: Shape) -> str:
     """SQL for DocumentEntries, SubmissionSets and Folders.

@@ -44,7 +44,7 @@ _FIND: Final = select(patient.c.id, patient.c.announced, patient.c.survivor_id).
     patient.c.cx == bindparam("cx")
 )
 _FIND_ONE: Final = Prepared(_FIND)
-_NAMES: Final = Prepared(select(patient.c.cx).where(among(patient.c.id, bindparam("given"))))
+_NAMES: Final = Prepared(select(patient.c.id, patient.c.cx).where(among(patient.c.id, bindparam("given"))))
 #: A patient's row is the lock under which that patient's objects change: FOR NO KEY UPDATE on PostgreSQL,
 #: nothing on SQLite, which has one writer.
 _LOCK: Final = Prepared(_FIND.with_for_update(key_share=True))
@@ -89,9 +89,9 @@ def find(connection: Connection, cx: str) -> Patient | None:
     return _patient(_FIND_ONE.rows(connection, {"cx": cx.strip()}))
 
 
-def names(connection: Connection, keys: Collection[int]) -> set[str]:
-    """The CX of each of these patients."""
-    return {cx for (cx,) in _NAMES.rows(connection, {"given": given(connection, keys)})} if keys else set()
+def names(connection: Connection, keys: Collection[int]) -> dict[int, str]:
+    """The CX of each of these patients, by key."""
+    return dict(_NAMES.rows(connection, {"given": given(connection, keys)})) if keys else {}
 
 
 def lock(connection: Connection, cx: str) -> Patient | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -13,8 +13,9 @@ from msim_xds.database.among import given
 from msim_xds.database.driver import fetch
 from msim_xds.ihe.names import ObjectKind, Status
 from msim_xds.metadata.fragments import fill, home_attribute, opening, with_patient
+from msim_xds.registry import patients
 from msim_xds.registry.columns import STATUS, SUPERSEDED
-from msim_xds.registry.compile import ID, PATIENT, Dialect, fragment_statement, name_statement
+from msim_xds.registry.compile import ID, PATIENT, Dialect, fragment_statement
 from msim_xds.registry.fragment_codec import FragmentCodec
 
 _STATUS: Final = {number: status for status, number in STATUS.items()} | {SUPERSEDED: Status.DEPRECATED}
@@ -63,7 +64,7 @@ class Shelf:
         parameters = {"given": given(connection, list(rows)), "limit": len(rows)}
         found = fetch(connection, statement, parameters)
         moved = {rows[key][PATIENT] for key, *_, submitted in found if submitted is not None}
-        names = self._names(connection, moved) if moved else {}
+        names = patients.names(connection, moved)
         for key, kind, home, dictionary, packed, submitted in found:
             row = rows[key]
             _, patient, status, last_update_time = row
@@ -73,11 +74,6 @@ class Shelf:
             if last_update_time is not None:
                 fragment = fill(fragment, last_update_time)
             yield row, _opening(kind, status, home or self._home) + fragment
-
-    def _names(self, connection: Connection, patients: Collection[int]) -> dict[int, str]:
-        """The CX of each patient."""
-        parameters = {"given": given(connection, patients), "limit": len(patients)}
-        return dict(fetch(connection, name_statement(self._dialect), parameters))
 
     def _keep(self, fresh: dict[Row, bytes]) -> None:
         size = sum(map(len, fresh.values()))
