@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from msim_xds import __version__
-from msim_xds.cli import checking, deliveries, demonstration, importing, local, remote, removal
+from msim_xds.cli import checking, deliveries, demonstration, importing, local, patients, remote, removal
 
 
 class _Commands(TyperGroup):
@@ -55,6 +55,7 @@ for command in (
     app.command()(command)
 app.command("import")(importing.import_archive)
 app.add_typer(deliveries.app, name="deliveries")
+app.add_typer(patients.app, name="patients")
 
 
 def _version(value: bool) -> None:
