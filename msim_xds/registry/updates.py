@@ -222,7 +222,9 @@ def _lock_patients(connection: Connection, draft: Draft) -> None:
     while True:
         held, latest = _read(connection, draft)
         keys = {each.patient_id for each in held.values()} | {each.patient_id for each in latest.values()}
-        concerned = {*patients.names(connection, keys).values()} | ({draft.patient} if draft.patient else set())
+        concerned = {*patients.names(connection, keys).values()}
+        if draft.patient:
+            concerned.add(draft.patient)
         if concerned <= locked:
             return
         for cx in sorted(concerned - locked):
