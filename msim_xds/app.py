@@ -39,6 +39,7 @@ from msim_xds.mllp.listener import Listener
 from msim_xds.registry.feed_v3 import PatientFeed
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.identity import PatientIdentity
+from msim_xds.registry.reading import RegistryReader
 from msim_xds.registry.registration import Registration
 from msim_xds.registry.relinking import Relinker
 from msim_xds.registry.removal import MetadataRemoval
@@ -46,11 +47,14 @@ from msim_xds.registry.retention import Retention
 from msim_xds.registry.search import StoredQueries
 from msim_xds.registry.service import RegistryService
 from msim_xds.registry.updates import Updates, UpdateService
+from msim_xds.repository.assembly import Assembly
 from msim_xds.repository.blobs import BlobStore, open_store
 from msim_xds.repository.index import DocumentIndex
+from msim_xds.repository.on_demand import Sources
 from msim_xds.repository.registrar import LocalRegistrar, Registrar
 from msim_xds.repository.removal import DocumentRemoval
 from msim_xds.repository.service import RepositoryService
+from msim_xds.repository.snapshots import Clerk, Snapshots
 from msim_xds.server import log
 from msim_xds.server.front import build_front
 from msim_xds.server.serve import served_settings
@@ -130,6 +134,7 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
     Raises:
         OSError: the data directory or the document store cannot be used.
         RuntimeError: the database was made by a newer version.
+        ValueError: settings contradict what is installed.
     """
     settings.data.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url, settings.database)
@@ -151,14 +156,44 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
         queries=StoredQueries(
             database, codec, settings, rules.codes.expand if rules.general.scheme_names else None
         ),
-        repository=RepositoryService(
-            settings, store, index, database, _registrar(settings, database, registration, index)
+        repository=_repository(
+            settings,
+            database,
+            store,
+            index,
+            _registrar(settings, database, registration, index),
+            codec,
+            rules,
+            clock,
         ),
         removal=MetadataRemoval(database, retention, settings.limits, clock),
         patients=PatientFeed(_identity(settings, database, codec, clock)),
         document_removal=DocumentRemoval(settings, store, index, database, retention, clock),
         deliveries=DeliveryQueue(database, settings.delivery, clock),
     )
+
+
+def _repository(
+    settings: Settings,
+    database: Database,
+    store: BlobStore,
+    index: DocumentIndex,
+    registrar: Registrar,
+    codec: FragmentCodec,
+    rules: Rules,
+    clock: Callable[[], datetime],
+) -> RepositoryService:
+    """The repository; it makes on-demand documents where the registry of their entries is in this process."""
+    if settings.registry.url:
+        return RepositoryService(settings, store, index, database, registrar)
+    reader = RegistryReader(database, codec, settings)
+    sources = Sources.load(settings, rules.codes.expand if rules.general.scheme_names else None)
+    assembly = Assembly(sources, reader, store, settings)
+    snapshots = None
+    if settings.on_demand.persist:
+        clerk = Clerk(clock, new_uuid, rules.zone_for)
+        snapshots = Snapshots(reader, registrar, store, index, database, settings, clerk)
+    return RepositoryService(settings, store, index, database, registrar, assembly, snapshots)
 
 
 def _registrar(

@@ -86,10 +86,15 @@ def escape(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
+def unescape(text: str) -> str:
+    """``text`` with its escape sequences as the delimiters that they stand for."""
+    return _ESCAPED.sub(lambda match: _DELIMITERS[match[1]], text)
+
+
 def identifier(cx: str) -> Identifier:
     """The identifier that a CX string ``id^^^&OID&ISO`` stands for."""
     value, _, authority = cx.strip().partition("^^^")
-    parts = _ESCAPED.sub(lambda match: _DELIMITERS[match[1]], value), *authority.split("&")[:3]
+    parts = unescape(value), *authority.split("&")[:3]
     return Identifier(*parts)
 
 
