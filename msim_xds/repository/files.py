@@ -8,7 +8,8 @@ The 256 folders are made in advance, since a new folder would need an fsync of i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ from msim_xds.repository.blobs import (
 from msim_xds.repository.spool import Spool, SpoolSink, TakenPart
 from msim_xds.wire.exchange import StagedPart
 
+_FEW: Final = 8  # a submission's documents are seldom more; threads cost more than they save
+_AT_ONCE: Final = 16
 _SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 
 
@@ -58,12 +61,10 @@ class FileStore:
     def commit(self, parts: Sequence[StagedPart]) -> None:
         """Make staged parts blobs, durable when this returns. Raises OSError."""
         spooled = {self._spool.path(part): part.sha256 for part in parts}
-        for path in spooled:
-            _fsync(path)
+        _fsync_all(spooled)
         for path, sha256 in spooled.items():
             os.rename(path, self._path(sha256))
-        for folder in {os.path.dirname(self._path(sha256)) for sha256 in spooled.values()}:
-            _fsync(folder)
+        _fsync_all({os.path.dirname(self._path(sha256)) for sha256 in spooled.values()})
 
     def read(self, content: Content) -> bytes:
         """A whole blob, verified. Raises CorruptDocument."""
@@ -131,6 +132,17 @@ def _blobs(entries: Iterable[os.DirEntry[str]]) -> Iterator[Blob]:
 
 def _blob(sha256: str, status: os.stat_result) -> Blob:
     return Blob(sha256, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _fsync_all(paths: Collection[str]) -> None:
+    """Many at a time, where there are many: the file system's journal then makes one commit for several."""
+    if len(paths) < _FEW:
+        for path in paths:
+            _fsync(path)
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for _ in pool.map(_fsync, paths):  # which raises what one of them raises
+            pass
 
 
 def _fsync(path: str) -> None:

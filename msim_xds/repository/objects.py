@@ -8,6 +8,7 @@ and durable when it is answered.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -42,6 +43,7 @@ _PART: Final = 5 << 20
 #: range and no request open longer than its time-out.
 _RANGE: Final = 4 << 20
 _RETRY_S: Final = 20
+_UPLOADS: Final = 8
 
 
 class ObjectStore:
@@ -90,11 +92,19 @@ class ObjectStore:
         return self._spool.take(part)
 
     def commit(self, parts: Sequence[StagedPart]) -> None:
-        """Upload staged parts; durable when this returns. Raises OSError."""
-        for part in {part.token: part for part in parts}.values():
-            with open(self._spool.path(part), "rb") as file, _as_os_error():
-                obstore.put(self._store, path_of(part.sha256), file, chunk_size=_PART, max_concurrency=2)
-            self._spool.discard(part)
+        """Upload staged parts, some at a time; durable when this returns. Raises OSError."""
+        once = list({part.token: part for part in parts}.values())
+        if len(once) == 1:
+            self._upload(once[0])
+        else:
+            with ThreadPoolExecutor(_UPLOADS) as pool:
+                for _ in pool.map(self._upload, once):  # which raises what one of them raises
+                    pass
+
+    def _upload(self, part: StagedPart) -> None:
+        with open(self._spool.path(part), "rb") as file, _as_os_error():
+            obstore.put(self._store, path_of(part.sha256), file, chunk_size=_PART, max_concurrency=2)
+        self._spool.discard(part)
 
     def read(self, content: Content) -> bytes:
         """A whole blob, verified. Raises CorruptDocument, OSError when the store does not answer."""
