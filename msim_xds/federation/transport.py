@@ -190,7 +190,8 @@ def _may_have_arrived(error: requests.RequestException) -> bool:
 
 def reason(error: Exception) -> str:
     """What went wrong with a connection, in words for people; the libraries' own text names objects."""
-    if isinstance(error, _TOO_LATE):
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # which urllib3 takes for a time-out
+    if isinstance(error, _TOO_LATE) and not refused:
         return "it does not answer in time"
     if isinstance(error, requests.exceptions.SSLError):
         return f"the TLS connection fails: {_innermost(error)}"
