@@ -73,6 +73,7 @@ def test_home_page(app: WsgiApplication) -> None:
 def test_endpoint_page_lists_its_wsdl_and_actions(app: WsgiApplication) -> None:
     text = get(app, REPOSITORY).body.decode()
     assert 'href="?wsdl"' in text
+    assert 'href="?wsdl=rmd"' in text
     assert PROVIDE_ACTION in text
     assert QUERY_ACTION not in text
 
@@ -83,6 +84,26 @@ def test_wsdl(app: WsgiApplication, query: str) -> None:
     assert (answer.status, answer.headers["content-type"]) == (200, "text/xml; charset=utf-8")
     assert b'location="http://127.0.0.1:8080/xds/registry"' in answer.body
     assert b"http://127.0.0.1:8080/xds/registry?xsd=query.xsd" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "operation"),
+    [
+        (REGISTRY, "2010", b"DocumentRegistry_DeleteDocumentSet"),
+        (REGISTRY, "RMU", b"UpdateResponder_RestrictedUpdateDocumentSet"),
+        (REPOSITORY, "rmd", b"DocumentRepository_RemoveDocuments"),
+    ],
+)
+def test_wsdl_of_supplements(app: WsgiApplication, path: str, key: str, operation: bytes) -> None:
+    answer = get(app, path, f"wsdl={key}")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/xml; charset=utf-8")
+    assert operation in answer.body
+
+
+def test_a_wsdl_that_is_not_there(app: WsgiApplication) -> None:
+    answer = get(app, REPOSITORY, "wsdl=2010")
+    assert answer.status == 404
+    assert b"?wsdl, ?wsdl=rmd" in answer.body
 
 
 def test_xsd(app: WsgiApplication) -> None:
