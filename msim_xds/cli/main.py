@@ -8,7 +8,17 @@ import typer
 from typer.core import TyperGroup
 
 from msim_xds import __version__
-from msim_xds.cli import checking, deliveries, demonstration, importing, local, patients, remote, removal
+from msim_xds.cli import (
+    checking,
+    deliveries,
+    demonstration,
+    importing,
+    local,
+    on_demand,
+    patients,
+    remote,
+    removal,
+)
 
 
 class _Commands(TyperGroup):
@@ -56,6 +66,7 @@ for command in (
 app.command("import")(importing.import_archive)
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(patients.app, name="patients")
+app.add_typer(on_demand.app, name="on-demand")
 
 
 def _version(value: bool) -> None:
