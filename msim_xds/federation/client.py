@@ -134,7 +134,7 @@ class DocumentSource:
         parts: Sequence[OutgoingDocument],
     ) -> RegistryAnswer:
         with TemporaryDirectory(prefix="msim-xds-") as directory:
-            message = _call(self._channel, transaction, arguments, Spool(Path(directory)), element, parts)
+            message = call(self._channel, transaction, arguments, Spool(Path(directory)), element, parts)
             return registry_answer(payload(message.root, transaction, self._channel.url), self._channel.url)
 
 
@@ -203,7 +203,7 @@ class DocumentConsumer:
         }
         url = self._registry.url
         with TemporaryDirectory(prefix="msim-xds-") as directory:
-            message = _call(self._registry, ITI_18, arguments, Spool(Path(directory)))
+            message = call(self._registry, ITI_18, arguments, Spool(Path(directory)))
             return query_answer(payload(message.root, ITI_18, url), url, self._options.limits)
 
     def retrieve(self, requests: Sequence[DocumentRequest], directory: Path) -> RetrieveAnswer:
@@ -214,18 +214,9 @@ class DocumentConsumer:
             RemoteUnavailable: no usable answer.
             OSError: ``directory`` cannot take the documents.
         """
-        arguments = {
-            "DocumentRequest": [
-                {
-                    "RepositoryUniqueId": request.repository_unique_id,
-                    "DocumentUniqueId": request.document_unique_id,
-                    **({"HomeCommunityId": request.home} if request.home else {}),
-                }
-                for request in requests
-            ]
-        }
+        arguments = document_requests(requests)
         spool = Spool(directory)
-        message = _call(self._repository, ITI_43, arguments, spool)
+        message = call(self._repository, ITI_43, arguments, spool)
         try:
             element = payload(message.root, ITI_43, self._repository.url)
             answer = registry_answer(element, self._repository.url)
@@ -253,6 +244,20 @@ class DocumentConsumer:
                 size=part.size,
                 sha1=part.sha1,
             )
+
+
+def document_requests(requests: Sequence[DocumentRequest]) -> Mapping[str, Any]:
+    """The arguments of an operation that names documents."""
+    return {
+        "DocumentRequest": [
+            {
+                "RepositoryUniqueId": request.repository_unique_id,
+                "DocumentUniqueId": request.document_unique_id,
+                **({"HomeCommunityId": request.home} if request.home else {}),
+            }
+            for request in requests
+        ]
+    }
 
 
 def _times(query_id: str) -> frozenset[str]:
@@ -299,7 +304,7 @@ def _operation(transaction: Transaction) -> tuple[Any, str, str]:
     raise LookupError(f"no operation for {transaction.name} in {name}")
 
 
-def _call(
+def call(
     channel: Channel,
     transaction: Transaction,
     arguments: Mapping[str, Any],
