@@ -222,7 +222,7 @@ class Collector:
         shape = Shape(
             scope,
             query.leaf if leaf is None else leaf,
-            () if scope is Scope.NAMED else self._links(),
+            self._links(),
             latest=query.level == 1,
             kinds=tuple([kind.value for kind in query.entry_kinds]) if scope is Scope.RELATING else (),
         )

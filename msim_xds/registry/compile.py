@@ -18,6 +18,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
+    FromClause,
     Select,
     Table,
     Text,
@@ -175,7 +176,7 @@ def object_statement(dialect: Dialect, shape: Shape) -> str:
 @lru_cache(maxsize=64)
 def association_statement(dialect: Dialect, shape: Shape) -> str:
     """SQL for Associations; binds ``given``, ``limit``, by scope ``targets``, ``holders`` or ``types``."""
-    conditions = [*_association_scope(shape), *_in_force(shape)]
+    conditions = _association_scope(shape)
     columns = (_LINK.status, null()) if shape.leaf else (_LINK.home, _LINK.entry_uuid)
     return dialect.text(select(_LINK.id, _LINK.patient_id, *columns).where(*conditions))
 
@@ -209,16 +210,12 @@ def _association_scope(shape: Shape) -> list[Condition]:
     if shape.scope in (Scope.TOUCHING, Scope.RELATING):
         touching = or_(given, among(_LINK.target_object, bindparam("given")))
         ends = _relating(shape) if shape.scope is Scope.RELATING else _without_superseded_ends(shape)
-        return [touching, *ends]
-    conditions = [
-        given,
-        among(_LINK.target_object, bindparam("targets")),
-        _literal(_LINK.type, (_HAS_MEMBER,)),
-    ]
+        return [touching, *ends, *_counts(shape)]
+    conditions = [given, among(_LINK.target_object, bindparam("targets")), *_has_member(shape)]
     if shape.scope is Scope.LINKS_WITHIN:
         outer = association.alias("outer_link")
         within = select(outer.c.target_object).where(
-            among(outer.c.source_object, bindparam("holders")), _literal(outer.c.type, (_HAS_MEMBER,))
+            among(outer.c.source_object, bindparam("holders")), *_has_member(shape, outer)
         )
         conditions.append(_LINK.id.in_(within))
     return conditions
@@ -246,13 +243,13 @@ def _without_superseded_ends(shape: Shape) -> list[Condition]:
     return [not_(superseded)]
 
 
-def _has_member(shape: Shape) -> list[Condition]:
-    """That an association is a membership in force."""
-    return [_literal(_LINK.type, (_HAS_MEMBER,)), *_in_force(shape)]
+def _has_member(shape: Shape, link: FromClause = association) -> list[Condition]:
+    """That an association is a membership that counts."""
+    return [_literal(link.c.type, (_HAS_MEMBER,)), *_counts(shape, link)]
 
 
-def _in_force(shape: Shape) -> list[Condition]:
-    return [_literal(_LINK.status, shape.links)] if shape.links else []
+def _counts(shape: Shape, link: FromClause = association) -> list[Condition]:
+    return [_literal(link.c.status, shape.links)] if shape.links else []
 
 
 def _condition(dialect: Dialect, param: Param, name: str, kinds: tuple[int, ...]) -> Condition:
@@ -323,7 +320,7 @@ def _has(*conditions: Condition) -> Condition:
     return exists().where(*conditions).is_(true())
 
 
-def _literal(column: Column[Any], numbers: tuple[int, ...]) -> Condition:
+def _literal(column: ColumnElement[Any], numbers: tuple[int, ...]) -> Condition:
     """That the column has one of our own numbers, written into the text."""
     texts = list(map(_number, numbers))
     return column == texts[0] if len(texts) == 1 else column.in_(texts)
