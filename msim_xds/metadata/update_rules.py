@@ -162,7 +162,9 @@ class _Recognition:
         for obj in self._left.values():
             self._note(ihe.LEFT_OVER, obj, "associationType", obj.type)
         self._contradictions(versions, statuses, links)
-        return Operations(tuple(versions), tuple(statuses), tuple(links))
+        changes = {_key(change.target): change for change in statuses}
+        submitted = {_key(new.link.entry_uuid): new for new in links}
+        return Operations(tuple(versions), tuple(changes.values()), tuple(submitted.values()))
 
     def _note(
         self, rule: Rule, obj: RegistryObject, attribute: str, seen: str | None = None, allowed: str = ""

@@ -50,7 +50,7 @@ class Draft:
     Attributes:
         submission: with UUIDs for ids.
         places: by entryUUID, how findings name the object.
-        mentioned: UUIDs that the registry may know: those that the sender chose, and those outside.
+        mentioned: ids that the registry may know: those that the sender chose, and those outside.
         digest: recognises a retry.
         findings: what is wrong with it as far as the store need not be asked.
         last_update_time: DTM of folders that change with it.
@@ -165,11 +165,16 @@ def _as_kept(thing: MetadataObject, now: str, previous: int | None, *, keep_lid:
 
 
 def _mentioned(pairs: Iterable[tuple[RegistryObject, RegistryObject]]) -> frozenset[str]:
-    """Ids of objects and of what they name, without the ids that were made for symbolic ones just now."""
+    """Ids of objects and of what they name, without the ids that were made for symbolic ones just now.
+
+    A logicalID may be the id of an object's first version.
+    """
     fresh: set[str] = set()
     ids: set[str] = set()
     for sent, thing in pairs:
         (ids if looks_like_uuid(sent.entry_uuid) else fresh).add(thing.entry_uuid)
         if isinstance(thing, Association):
             ids.update((thing.source, thing.target))
+        elif thing.logical_id:
+            ids.add(thing.logical_id)
     return frozenset(ids - fresh)

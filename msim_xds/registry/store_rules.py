@@ -72,6 +72,7 @@ def findings(submission: Submission, places: Mapping[str, str], facts: Facts) ->
     """
     return [
         *used_ids(submission, places, facts.held),
+        *_used_logical_ids(submission, places, facts.held),
         *used_unique_ids(submission, places, facts.identities),
         *_ends(submission, places, facts),
         *_appended_transforms(submission, places, facts),
@@ -147,6 +148,25 @@ def used_ids(
                 thing.entry_uuid,
                 "a new UUID, or a symbolic id",
                 "ITI TF-3 4.2.3.2.7",
+            )
+
+
+def _used_logical_ids(
+    submission: Submission, places: Mapping[str, str], held: Mapping[str, Held]
+) -> Iterator[Finding]:
+    """Every logicalID that is the entryUUID of something else, which is the first version of that object."""
+    first_versions = held.keys() | {thing.entry_uuid for thing in submission.things()}
+    for thing in submission.things():
+        lid = thing.logical_id
+        if lid and lid != thing.entry_uuid and lid in first_versions:
+            yield Finding(
+                "XDSRegistryMetadataError",
+                "this logicalID belongs to another object, of which this is not the first version",
+                places[thing.entry_uuid],
+                "logicalID",
+                lid,
+                "a logicalID of the object's own; later versions come by ITI-57",
+                "ITI TF-3 4.2.3.2.31",
             )
 
 

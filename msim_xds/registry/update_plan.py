@@ -41,7 +41,7 @@ class Facts:
     """What the registry holds of an update.
 
     Attributes:
-        patient_id: key of the SubmissionSet's patient; None for one not met before.
+        patient_id: key of the SubmissionSet's patient, merges resolved.
         patients: by CX, the key of the patient who bears it, merges resolved.
         held: stored objects and Associations by entryUUID: those named, and those with an id of the request.
         latest: latest versions by logicalID.
@@ -52,7 +52,7 @@ class Facts:
         transforms: keys of named entries that are transforms of others.
     """
 
-    patient_id: int | None
+    patient_id: int
     patients: Mapping[str, int]
     held: Mapping[str, Held]
     latest: Mapping[str, Latest]
@@ -98,7 +98,7 @@ class _Object(NamedTuple):
     """An object as the operations so far leave it; ``key`` None for one of the request's own."""
 
     kind: ObjectKind
-    patient_id: int | None
+    patient_id: int
     status: int
     key: int | None = None
 
@@ -231,7 +231,7 @@ class _Planner:
         if connected.source.kind is ObjectKind.FOLDER:
             self.plan.grown.add(connected.source.id)
 
-    def _successor(self, end: End) -> tuple[str | None, int | None]:
+    def _successor(self, end: End) -> tuple[str | None, int]:
         """Who stands at an end from now on, and whose it is; None where an old version has no successor."""
         heir = self._heirs.get(end.id)
         if heir is not None:

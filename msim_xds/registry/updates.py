@@ -6,7 +6,7 @@ An update never changes what was kept. It adds versions and marks the ones befor
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -26,7 +26,6 @@ from msim_xds.registry.admission import Admission
 from msim_xds.registry.drafts import AssociationDraft, Draft, Drafter, ObjectDraft
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.holdings import Held, Identity
-from msim_xds.registry.patients import Patient
 from msim_xds.registry.races import told_to_the_sender
 from msim_xds.registry.stored import stored_association, stored_entry
 from msim_xds.registry.update_plan import Copy, Facts, Plan, plan
@@ -36,15 +35,6 @@ from msim_xds.wire.answers import registry_response
 from msim_xds.wire.exchange import Answer, Request
 
 _APND: Final = AssociationType.APND
-
-
-@dataclass(frozen=True, slots=True)
-class _Locked:
-    """What is read once the patients concerned are locked."""
-
-    patient: Patient | None
-    held: Mapping[str, Held]
-    latest: Mapping[str, Latest]
 
 
 class Updates:
@@ -96,28 +86,27 @@ class Updates:
         identities = _identities(connection, draft, refused=refused)
         if not refused and _is_retry(draft, identities):
             return draft.findings
-        # What is read from here on stays true until the end.
-        locked = _Locked(patient, *_read(connection, draft))
-        facts = self._facts(connection, draft, transaction, locked)
-        changes, found = plan(draft, transaction, facts, self._home)
-        submission = draft.submission
-        found = [
-            *draft.findings,
-            *self._admission.findings(draft.patient, patient, draft.set_place),
-            *store_rules.used_ids(submission, draft.places, locked.held),
-            *store_rules.used_unique_ids(Submission(submission.submission_sets), draft.places, identities),
-            *found,
-        ]
-        if facts.patient_id is None or errors(found):
+        found = [*draft.findings, *self._admission.findings(draft.patient, patient, draft.set_place)]
+        if patient is None:
             raise Refused(found)
-        self._write(connection, draft, facts, changes, facts.patient_id)
+        # What is read from here on stays true until the end.
+        facts = self._facts(connection, draft, transaction, patient.survivor_id or patient.id)
+        changes, broken = plan(draft, transaction, facts, self._home)
+        sets = Submission(draft.submission.submission_sets)
+        found += store_rules.used_ids(draft.submission, draft.places, facts.held)
+        found += store_rules.used_unique_ids(sets, draft.places, identities)
+        found += broken
+        if errors(found):
+            raise Refused(found)
+        self._write(connection, draft, facts, changes)
         return draft.findings
 
     def _facts(
-        self, connection: Connection, draft: Draft, transaction: Transaction, locked: _Locked
+        self, connection: Connection, draft: Draft, transaction: Transaction, patient_id: int
     ) -> Facts:
         """Ask the registry for what it holds of the request."""
-        operations, held = draft.operations, locked.held
+        operations = draft.operations
+        held, latest = _read(connection, draft)
         links = versions.links(connection, [change.target for change in operations.statuses])
         named = {held[end].id for new in operations.associations for end in _ends(new.link) if end in held}
         named |= {end for link in links.values() for end in (link.source, link.target)}
@@ -127,25 +116,23 @@ class Updates:
             if new.link.type == _APND and new.link.target in held
         }
         before = {
-            lid: stored_entry(self._codec.unpack, latest.kind, latest.dictionary_id, latest.fragment)
-            for lid, latest in locked.latest.items()
-            if transaction.name == ITI_92.name and latest.kind in ENTRIES
+            lid: stored_entry(self._codec.unpack, each.kind, each.dictionary_id, each.fragment)
+            for lid, each in latest.items()
+            if transaction.name == ITI_92.name and each.kind in ENTRIES
         }
         return Facts(
-            _bearer(locked.patient),
+            patient_id,
             _patients(connection, draft),
             held,
-            locked.latest,
+            latest,
             before,
-            versions.connections(connection, {latest.id for latest in locked.latest.values()}),
+            versions.connections(connection, {each.id for each in latest.values()}),
             links,
             versions.pairs(connection, named),
             holdings.transforms(connection, appended),
         )
 
-    def _write(
-        self, connection: Connection, draft: Draft, facts: Facts, changes: Plan, patient_id: int
-    ) -> None:
+    def _write(self, connection: Connection, draft: Draft, facts: Facts, changes: Plan) -> None:
         """Write all but the SubmissionSet's uniqueId, which is claimed; all checks have passed."""
         links = (*draft.associations, *self._drafter.associations(self._added(draft, changes)))
         ids = allocate(connection, len(draft.objects) + len(links))
@@ -157,8 +144,8 @@ class Updates:
         keys |= {link.association.entry_uuid: key for key, link in numbered}
         records.supersede(connection, changes.superseded)
         with told_to_the_sender():
-            records.add_objects(connection, patient_id, things)
-            records.add_associations(connection, patient_id, numbered, keys)
+            records.add_objects(connection, facts.patient_id, things)
+            records.add_associations(connection, facts.patient_id, numbered, keys)
         for status in sorted(set(changes.statuses.values())):
             chosen = [keys[uuid] for uuid, new in changes.statuses.items() if new == status]
             records.set_status(connection, chosen, status)
@@ -246,15 +233,10 @@ def _is_retry(draft: Draft, identities: Mapping[str, Identity]) -> bool:
 
 
 def _patients(connection: Connection, draft: Draft) -> dict[str, int]:
-    """Who bears each patientId of the request now, by CX."""
-    ids = {(thing.patient_id or "").strip() for thing in draft.things}
-    found = {cx: _bearer(patients.find(connection, cx)) for cx in ids if cx}
-    return {cx: key for cx, key in found.items() if key is not None}
-
-
-def _bearer(patient: Patient | None) -> int | None:
-    """Key of the patient, or of the one that it was merged into."""
-    return None if patient is None else patient.survivor_id or patient.id
+    """Who bears each patientId of the request now, by CX: after a merge it is the survivor."""
+    ids = {(thing.patient_id or "").strip() for thing in draft.things} - {""}
+    found = {cx: patients.find(connection, cx) for cx in ids}
+    return {cx: each.survivor_id or each.id for cx, each in found.items() if each is not None}
 
 
 def _at_home(drafts: tuple[ObjectDraft, ...], homes: Mapping[str, str]) -> Iterator[ObjectDraft]:

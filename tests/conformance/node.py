@@ -28,6 +28,8 @@ from tests.test_server.soap import (
 
 REGISTER_ACTION = "urn:ihe:iti:2007:RegisterDocumentSet-b"
 ON_DEMAND_ACTION = "urn:ihe:iti:2010:RegisterOnDemandDocumentEntry"
+UPDATE_ACTION = "urn:ihe:iti:2010:UpdateDocumentSet"
+RESTRICTED_UPDATE_ACTION = "urn:ihe:iti:2018:RestrictedUpdateDocumentSet"
 REGISTRY, REPOSITORY_PATH = "/xds/registry", "/xds/repository"
 RS = "urn:oasis:names:tc:ebxml-regrep:xsd:rs:3.0"
 XDS = "urn:ihe:iti:xds-b:2007"
@@ -136,6 +138,14 @@ class Node:
     def register_on_demand(self, submit_objects: bytes) -> Outcome:
         """ITI-61."""
         return self._send(REGISTRY, ON_DEMAND_ACTION, submit_objects, None)
+
+    def update(self, submit_objects: bytes) -> Outcome:
+        """ITI-57."""
+        return self._send(REGISTRY, UPDATE_ACTION, submit_objects, None)
+
+    def update_restricted(self, submit_objects: bytes) -> Outcome:
+        """ITI-92."""
+        return self._send(REGISTRY, RESTRICTED_UPDATE_ACTION, submit_objects, None)
 
     def provide(
         self, submit_objects: bytes, documents: Mapping[str, bytes], *, as_mtom: bool = True
