@@ -10,10 +10,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Final, Protocol
 
 _CHUNK: Final = 1 << 20
+_FOLDERS: Final = 256  # whose resolved paths are remembered
 #: Deflate reaches 1032:1 on zeros; documents that are worth keeping stay far below this.
 _MOST_RATIO: Final = 200
 _SMALL: Final = 1 << 20
@@ -79,6 +81,7 @@ class FolderTree:
 
     def __init__(self, root: Path) -> None:
         self._root = os.path.realpath(root)
+        self._resolved = lru_cache(_FOLDERS)(self._resolve)
 
     def names(self) -> Iterator[str]:
         """Every file, folder by folder."""
@@ -129,14 +132,23 @@ class FolderTree:
         """Nothing stays open."""
 
     def _path(self, name: str) -> str:
-        path = os.path.realpath(f"{self._root}/{proper(name) if name else ''}")
-        if name and not path.startswith(self._root.rstrip("/") + "/"):
+        """Where a file stands, links followed; those of the folders are remembered."""
+        folder, _, own = (proper(name) if name else "").rpartition("/")
+        path = f"{self._resolved(folder)}/{own}"
+        return self._inside(path) if os.path.islink(path) else path
+
+    def _resolve(self, folder: str) -> str:
+        return self._inside(f"{self._root}/{folder}") if folder else self._root
+
+    def _inside(self, path: str) -> str:
+        resolved = os.path.realpath(path)
+        if not resolved.startswith(self._root.rstrip("/") + "/"):
             raise Unreadable("is a link that leads out of the source")
-        return path
+        return resolved
 
     def _open(self, name: str) -> IO[bytes]:
         """The file; a pipe or device in its place neither blocks nor is read."""
-        fd = os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise Unreadable("is no regular file")

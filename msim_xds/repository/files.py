@@ -137,12 +137,17 @@ def _blob(sha256: str, status: os.stat_result) -> Blob:
 def _fsync_all(paths: Collection[str]) -> None:
     """Many at a time, where there are many: the file system's journal then makes one commit for several."""
     if len(paths) < _FEW:
-        for path in paths:
-            _fsync(path)
+        _fsync_each(paths)
         return
+    each = list(paths)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for _ in pool.map(_fsync, paths):  # which raises what one of them raises
-            pass
+        for _ in pool.map(_fsync_each, (each[start::_AT_ONCE] for start in range(_AT_ONCE))):
+            pass  # which raises what one of them raises
+
+
+def _fsync_each(paths: Iterable[str]) -> None:
+    for path in paths:
+        _fsync(path)
 
 
 def _fsync(path: str) -> None:
