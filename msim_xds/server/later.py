@@ -153,7 +153,7 @@ def in_mtom(row: Transaction, *, came_as_mtom: bool, inline: bool) -> bool:
 def _unknown_outcome(request: Request, message_id: str, to: ReplyAddress) -> bytes:
     row = request.transaction
     finding = Finding(failure_code(row, BUSY), _UNKNOWN)
-    return _enveloped(request, message_id, to, answers.failure(row, [finding]))
+    return _enveloped(request, message_id, to, answers.failure(row, [finding], original=request.body))
 
 
 def _enveloped(request: Request, message_id: str, to: ReplyAddress, payload: Sequence[bytes]) -> bytes:

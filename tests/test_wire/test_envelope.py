@@ -6,8 +6,8 @@ import pytest
 
 from msim_xds.ihe.names import SOAP, SOAP11, WSA, WSA_ANONYMOUS, WSSE
 from msim_xds.ihe.transactions import ITI_18
-from msim_xds.wire.envelope import action_not_supported, answer_envelope_parts, read
-from msim_xds.wire.exchange import Addressing
+from msim_xds.wire.envelope import action_not_supported, answer_envelope_parts, read, read_again
+from msim_xds.wire.exchange import Addressing, ReplyAddress
 from msim_xds.wire.faults import FaultCode, SoapFault, fault_envelope
 from msim_xds.wire.safexml import parse
 
@@ -193,7 +193,77 @@ class TestAddressing:
         assert len(text) < 200
 
 
+class TestDestinations:
+    """Where answers and faults go, when addresses elsewhere are allowed."""
+
+    @staticmethod
+    def addressing(header: str) -> Addressing:
+        check = {"http://bad": "not allowed"}.get
+        root = parse(envelope(ACTION + header))
+        found = read(root, check_address=check).addressing
+        assert read_again(root).addressing == found
+        return found
+
+    @pytest.mark.parametrize(
+        ("header", "reply_to", "fault_to"),
+        [
+            ("", None, None),
+            (reference("ReplyTo"), None, None),
+            (reference("ReplyTo", "http://x"), "http://x", "http://x"),
+            (reference("FaultTo", "http://y"), None, "http://y"),
+            (reference("ReplyTo", "http://x") + reference("FaultTo"), "http://x", None),
+            (reference("ReplyTo", "http://x") + reference("FaultTo", "http://y"), "http://x", "http://y"),
+            (reference("ReplyTo", NONE), NONE, NONE),
+        ],
+    )
+    def test_fault_to_is_reply_to_unless_it_is_there(
+        self, header: str, reply_to: str | None, fault_to: str | None
+    ) -> None:
+        found = self.addressing(MESSAGE_ID + header)
+        assert found.reply_to == (None if reply_to is None else ReplyAddress(reply_to))
+        assert found.fault_to == (None if fault_to is None else ReplyAddress(fault_to))
+
+    def test_only_what_is_sent_needs_a_message_id(self) -> None:
+        found = self.addressing(reference("ReplyTo", NONE) + reference("FaultTo"))
+        assert found.reply_to is not None
+        assert found.reply_to.is_none
+        with pytest.raises(SoapFault, match="MessageID is missing") as caught:
+            self.addressing(reference("ReplyTo", NONE) + reference("FaultTo", "http://x"))
+        assert subcodes(caught.value) == ["MessageAddressingHeaderRequired"]
+
+    def test_address_that_is_not_allowed(self) -> None:
+        with pytest.raises(SoapFault, match="wsa:FaultTo is 'http://bad': not allowed") as caught:
+            self.addressing(MESSAGE_ID + reference("FaultTo", "http://bad"))
+        assert subcodes(caught.value) == ["InvalidAddressingHeader", "InvalidAddress"]
+        assert caught.value.destination is None
+
+    def test_accepted_envelope_needs_no_header(self) -> None:
+        with pytest.raises(SoapFault, match="wsa:Action is missing"):
+            read_again(parse(f'<s:Envelope xmlns:s="{SOAP}"><s:Body><p/></s:Body></s:Envelope>'.encode()))
+
+
 class TestAnswer:
+    def test_headers_of_an_answer_that_is_sent(self) -> None:
+        to = ReplyAddress("http://x/?a&b", '<n:Case xmlns:n="urn:n">7</n:Case>')
+        head, tail = answer_envelope_parts(ITI_18.answer_action, "urn:1", "urn:uuid:2", to)
+        header = parse(head + b"<p/>" + tail)[0]
+        assert header.findtext(f"{{{WSA}}}To") == "http://x/?a&b"
+        assert header.findtext("{urn:n}Case") == "7"
+
+    def test_headers_of_a_fault_that_is_sent(self) -> None:
+        fault = action_not_supported("urn:x", ["urn:a"])
+        fault.relates_to, fault.destination = "urn:1", ReplyAddress("http://x", "<Case/>")
+        blocks = {block.tag: block.text for block in parse(fault_envelope(fault, message_id="urn:2"))[0]}
+        names = ("Action", "MessageID", "RelatesTo", "To")
+        assert [blocks[f"{{{WSA}}}{name}"] for name in names] == [
+            f"{WSA}/fault",
+            "urn:2",
+            "urn:1",
+            "http://x",
+        ]
+        assert "Case" in blocks
+        assert b"wsa:To" not in fault_envelope(fault)
+
     def test_headers(self) -> None:
         head, tail = answer_envelope_parts(ITI_18.answer_action, "urn:<a>&b", "urn:uuid:2")
         root = parse(head + b"<p/>" + tail)
