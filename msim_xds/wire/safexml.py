@@ -3,7 +3,8 @@
 Everything is brought to UTF-8 first and libxml2 is told so, whatever the XML declaration says: an encoding
 that hides markup (UTF-7) has no chance. A DOCTYPE is refused before libxml2 sees it, so no entity, default
 attribute or external subset is ever processed. Comments and processing instructions are dropped: an
-identifier cut in two by a comment reads as one again, and nobody has to skip them.
+identifier cut in two by a comment reads as one again, and nobody has to skip them. Only where a signature's
+digest is taken over the document (``parse_signed``) are they kept.
 """
 
 from __future__ import annotations
@@ -22,8 +23,15 @@ MAX_DEPTH: Final = 256
 
 _ENCODINGS: Final = frozenset({"utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "us-ascii", "ascii"})
 _NO_DOCTYPE: Final = "XML with a DOCTYPE is not accepted"
+_SINGLE_BYTE: Final = {f"iso-8859-{n}": f"iso8859_{n}" for n in (1, 2, 15)} | {
+    f"windows-{n}": f"cp{n}" for n in (1250, 1252)
+}
 _DECLARED: Final = re.compile(rb"""(?:\xef\xbb\xbf)?<\?xml\s[^>]*?encoding\s*=\s*["']([^"'<>]{0,40})""")
 _DOCTYPE: Final = re.compile(rb"(?s)(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE")
+MAX_SIGNED_MARKUP: Final = 1_000_000
+"""Most ``<`` in a signed document, which may be of 20 MB."""
+_HUGE: Final = 8_000_000
+"""From this size on a text may be longer than libxml2 takes without huge_tree."""
 UTF16: Final = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
 """How UTF-16 begins: with a byte order mark, or with a tag."""
 
@@ -36,16 +44,21 @@ class _Parsers(threading.local):
     """A parser for each thread: reuse saves a tenth of a small parse, a shared one would hold threads up."""
 
     def __init__(self) -> None:
-        self.parser = etree.XMLParser(
-            encoding="utf-8",
-            resolve_entities=False,
-            no_network=True,
-            load_dtd=False,
-            huge_tree=False,
-            collect_ids=False,
-            remove_comments=True,
-            remove_pis=True,
-        )
+        self.parser = _parser(bare=True)
+        self.signed = _parser(bare=False)
+
+
+def _parser(*, bare: bool, huge: bool = False) -> etree.XMLParser:
+    return etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=huge,
+        collect_ids=False,
+        remove_comments=bare,
+        remove_pis=bare,
+    )
 
 
 _parsers: Final = _Parsers()
@@ -65,14 +78,54 @@ def parse(data: bytes) -> etree._Element:
         data = _from_utf16(data, encoding)
     elif declared := _DECLARED.match(data):
         check_encoding(declared[1].decode("ascii", "replace"))
+    return _parse(data, MAX_MARKUP, _parsers.parser)
+
+
+def parse_signed(data: bytes) -> etree._Element:
+    """The root element of a document whose signature is to be verified: nothing is dropped.
+
+    The same refusals as in ``parse``, with room for large documents; the single-octet encodings of Central
+    and Western Europe are read as well, because archived signed documents come in them.
+
+    Args:
+        data: the whole document. Its size is the caller's to bound.
+
+    Raises:
+        MalformedXml: not well-formed, a DOCTYPE, an unknown encoding, too deep or too many elements.
+    """
+    declared = _DECLARED.match(data)
+    name = declared[1].decode("ascii", "replace").lower() if declared else ""
+    if encoding := UTF16.get(data[:2]):
+        data = _from_utf16(data, encoding)
+    elif name in _SINGLE_BYTE:
+        data = data.decode(_SINGLE_BYTE[name], "replace").encode()
+    elif name:
+        check_encoding(name)
+    if len(data) < _HUGE:
+        return _parse(data, MAX_SIGNED_MARKUP, _parsers.signed)
+    root = _parse(data, MAX_SIGNED_MARKUP, _parser(bare=False, huge=True))
+    _check_depth(root)
+    return root
+
+
+def _parse(data: bytes, most: int, parser: etree.XMLParser) -> etree._Element:
     if _DOCTYPE.match(data):
         raise MalformedXml(_NO_DOCTYPE)
-    if data.count(b"<") > MAX_MARKUP:
-        raise MalformedXml(f"XML has too many elements; at most {MAX_MARKUP} tags are accepted")
+    if data.count(b"<") > most:
+        raise MalformedXml(f"XML has too many elements; at most {most} tags are accepted")
     try:
-        return etree.fromstring(data, _parsers.parser)
+        return etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
         raise _malformed(error) from None
+
+
+def _check_depth(root: etree._Element) -> None:
+    """huge_tree lifts libxml2's bound on depth together with the one on text."""
+    depth = 0
+    for event, _ in etree.iterwalk(root, ("start", "end")):
+        depth += 1 if event == "start" else -1
+        if depth > MAX_DEPTH:
+            raise MalformedXml(f"XML is nested deeper than {MAX_DEPTH} elements")
 
 
 class StreamParser:

@@ -1,0 +1,1 @@
+"""Who did it, and can that be proven: signatures, certificates."""
