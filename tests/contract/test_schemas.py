@@ -11,8 +11,21 @@ from urllib.request import urlopen
 import pytest
 from lxml import etree
 
-from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43, Transaction
-from tests.support import metadata
+from msim_xds.ihe.descriptions import BY_TRANSACTION, DESCRIPTIONS
+from msim_xds.ihe.transactions import (
+    ITI_18,
+    ITI_41,
+    ITI_42,
+    ITI_43,
+    ITI_51,
+    ITI_57,
+    ITI_61,
+    ITI_62,
+    ITI_86,
+    ITI_92,
+    Transaction,
+)
+from tests.support import metadata, updates
 from tests.support.metadata import (
     APPROVED,
     DEPRECATED,
@@ -30,7 +43,9 @@ from tests.support.metadata import (
 )
 from tests.support.queries import find_documents, many, one, request
 from tests.support.server import ServerProcess, provide_message
+from tests.test_registry.removing import remove_objects
 from tests.test_repository.messages import XOP, retrieve, wanted
+from tests.test_repository.removing import remove_documents
 from tests.test_server.soap import NS, SIMPLE, Response, envelope, mtom
 
 STATUS = "urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:"
@@ -38,6 +53,8 @@ PARTIAL = "urn:ihe:iti:2007:ResponseStatusType:PartialSuccess"
 XSD = "http://www.w3.org/2001/XMLSchema"
 CONTENT, UNIQUE_ID, REPLACED = b"<a>\r\n</a>", metadata.new_oid(), metadata.new_uuid()
 HERE, ELSEWHERE = wanted(REPOSITORY, UNIQUE_ID, "urn:oid:1.2.3"), wanted("1.2.3", "1.2.3.4")
+UPDATED, REVISED, REVISED_ID = metadata.new_uuid(), metadata.new_uuid(), metadata.new_oid()
+REMOVED, REMOVED_ID = [metadata.new_uuid() for _ in range(3)], metadata.new_oid()
 UNKNOWN_CODE = {"classCode": ("no-such-code", "1.2.3", "Unheard of")}
 
 Message = tuple[str, bytes]
@@ -53,14 +70,15 @@ class Served(etree.Resolver):
 
 @pytest.fixture(scope="module")
 def schemas(server: ServerProcess) -> dict[str, etree.XMLSchema]:
-    """By path, what the types of the path's WSDL import."""
+    """By WSDL file, what its types import."""
     parser = etree.XMLParser()
     parser.resolvers.add(Served())
     found = {}
-    for path in (str(ITI_42.endpoint), str(ITI_43.endpoint)):
-        types = etree.fromstring(server.request("GET", f"{path}?wsdl").body).find(f".//{{{XSD}}}schema")
+    for each in DESCRIPTIONS:
+        wsdl = server.request("GET", each.endpoint + each.query).body
+        types = etree.fromstring(wsdl).find(f".//{{{XSD}}}schema")
         assert types is not None
-        found[path] = etree.XMLSchema(etree.fromstring(etree.tostring(types), parser))
+        found[each.file] = etree.XMLSchema(etree.fromstring(etree.tostring(types), parser))
     return found
 
 
@@ -93,9 +111,22 @@ def _holdings(server: ServerProcess) -> None:
     replacement = submit_objects(
         submission_set(), document_entry(), original(), association("Document01", REPLACED, RPLC)
     )
+    submission, entry_uuid, member = REMOVED
+    removable = submit_objects(
+        submission_set(submission),
+        document_entry(entry_uuid, unique_id=REMOVED_ID),
+        association(submission, entry_uuid, id=member, status="Original"),
+    )
+    changeable = submit_objects(
+        submission_set(),
+        *(document_entry(UPDATED), original(UPDATED)),
+        *(document_entry(REVISED, unique_id=REVISED_ID), original(REVISED)),
+    )
     for message in (
         provide_message(first, {REPLACED: CONTENT}),
         provide_message(replacement, {"Document01": b"hello"}),
+        provide_message(removable, {entry_uuid: b"hello"}),
+        provide_message(changeable, {UPDATED: b"hello", REVISED: b"hello"}),
     ):
         answer = send(server, ITI_41, message)
         assert payload(answer).get("status") == f"{STATUS}Success", answer.root.decode()
@@ -122,6 +153,20 @@ def get_all(returns: str) -> Message:
     names = ("$XDSDocumentEntryStatus", "$XDSSubmissionSetStatus", "$XDSFolderStatus")
     parameters = [("$patientId", one(PATIENT)), *((name, statuses) for name in names)]
     return query(request("GetAll", parameters, returns=returns))
+
+
+def across_patients() -> Message:
+    """FindDocumentsForMultiplePatients for one patient of two."""
+    parameters = [
+        ("$XDSDocumentEntryPatientId", many(PATIENT, OTHER_PATIENT)),
+        ("$XDSDocumentEntryStatus", many(APPROVED)),
+        ("$XDSDocumentEntryClassCode", many("^^".join(metadata.CODES["classCode"][:2]))),
+    ]
+    return simple(ITI_51, request("FindDocumentsForMultiplePatients", parameters))
+
+
+def on_demand() -> Message:
+    return simple(ITI_61, submit_objects(submission_set(), metadata.on_demand_entry(), original()))
 
 
 def fetch(*requests: str) -> Message:
@@ -187,6 +232,73 @@ MESSAGES: dict[str, tuple[Transaction, Callable[[], Message], str, set[str]]] = 
     ),
     "ITI-43 partial": (ITI_43, lambda: fetch(ELSEWHERE, HERE), PARTIAL, {"Document", "RegistryError"}),
     "ITI-43 failure": (ITI_43, lambda: fetch(ELSEWHERE), f"{STATUS}Failure", {"RegistryError"}),
+    "ITI-51 objects": (
+        ITI_51,
+        across_patients,
+        f"{STATUS}Success",
+        {"ExtrinsicObject", "VersionInfo"},
+    ),
+    "ITI-51 failure": (
+        ITI_51,
+        lambda: simple(ITI_51, request("urn:uuid:none")),
+        f"{STATUS}Failure",
+        {"RegistryError", "RegistryObjectList"},
+    ),
+    "ITI-57 success": (
+        ITI_57,
+        lambda: simple(ITI_57, updates.update(updates.status_change(UPDATED))),
+        f"{STATUS}Success",
+        set(),
+    ),
+    "ITI-57 failure": (
+        ITI_57,
+        lambda: simple(ITI_57, updates.update(updates.status_change(metadata.new_uuid(), "<&>"))),
+        f"{STATUS}Failure",
+        {"RegistryError"},
+    ),
+    "ITI-92 success": (
+        ITI_92,
+        lambda: simple(ITI_92, updates.update(updates.entry_version(REVISED, REVISED_ID, title="<&>"))),
+        f"{STATUS}Success",
+        set(),
+    ),
+    "ITI-92 failure": (
+        ITI_92,
+        lambda: simple(ITI_92, updates.update(updates.entry_version(metadata.new_uuid(), "1.2.3"))),
+        f"{STATUS}Failure",
+        {"RegistryError"},
+    ),
+    "ITI-61 success": (ITI_61, on_demand, f"{STATUS}Success", set()),
+    "ITI-61 failure": (
+        ITI_61,
+        lambda: simple(ITI_61, single_document()),
+        f"{STATUS}Failure",
+        {"RegistryError"},
+    ),
+    "ITI-62 success": (
+        ITI_62,
+        lambda: simple(ITI_62, remove_objects(*REMOVED)),
+        f"{STATUS}Success",
+        set(),
+    ),
+    "ITI-62 failure": (
+        ITI_62,
+        lambda: simple(ITI_62, remove_objects("<&>", metadata.new_uuid(), "x" * 999)),
+        f"{STATUS}Failure",
+        {"RegistryError"},
+    ),
+    "ITI-86 success": (
+        ITI_86,
+        lambda: simple(ITI_86, remove_documents(wanted(REPOSITORY, REMOVED_ID))),
+        f"{STATUS}Success",
+        set(),
+    ),
+    "ITI-86 failure": (
+        ITI_86,
+        lambda: simple(ITI_86, remove_documents(ELSEWHERE, wanted(REPOSITORY, "<&>"))),
+        f"{STATUS}Failure",
+        {"RegistryError"},
+    ),
 }
 
 
@@ -198,7 +310,7 @@ def test_answer_is_valid(server: ServerProcess, schemas: dict[str, etree.XMLSche
     assert (answer.is_mtom, answer.header("Action")) == (row.mtom, row.answer_action)
     assert answer.header("RelatesTo") == "urn:uuid:m"
     element = payload(answer)
-    schemas[row.endpoint].assertValid(element)
+    schemas[BY_TRANSACTION[row.name].file].assertValid(element)
     assert element.tag == row.answer.value
     (seen,) = {each.get("status") for each in element.iter(row.answer.value, "{*}RegistryResponse")} - {None}
     assert seen == status

@@ -23,8 +23,8 @@ def _published(server: ServerProcess) -> None:
     assert b"ResponseStatusType:Success" in answer.root
 
 
-def client(server: ServerProcess, path: str) -> zeep.Client:
-    return zeep.Client(f"{server.url}{path}?wsdl")  # type: ignore[no-untyped-call]
+def client(server: ServerProcess, path: str, query: str = "?wsdl") -> zeep.Client:
+    return zeep.Client(f"{server.url}{path}{query}")  # type: ignore[no-untyped-call]
 
 
 def operations(client: zeep.Client) -> set[str]:
@@ -47,20 +47,39 @@ def find_documents(registry: zeep.Client, return_type: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"),
+    ("path", "query", "expected"),
     [
-        (REGISTRY, {"DocumentRegistry_RegisterDocumentSet-b", "DocumentRegistry_RegistryStoredQuery"}),
+        (
+            REGISTRY,
+            "?wsdl",
+            {
+                "DocumentRegistry_RegisterDocumentSet-b",
+                "DocumentRegistry_RegistryStoredQuery",
+                "DocumentRegistry_MultiPatientStoredQuery",
+                "DocumentRegistry_RegisterOnDemandDocumentEntry",
+            },
+        ),
+        (
+            REGISTRY,
+            "?wsdl=2010",
+            {"DocumentRegistry_UpdateDocumentSet", "DocumentRegistry_DeleteDocumentSet"},
+        ),
+        (REGISTRY, "?wsdl=rmu", {"UpdateResponder_RestrictedUpdateDocumentSet"}),
         (
             REPOSITORY,
+            "?wsdl",
             {
                 "DocumentRepository_ProvideAndRegisterDocumentSet-b",
                 "DocumentRepository_RetrieveDocumentSet",
             },
         ),
+        (REPOSITORY, "?wsdl=rmd", {"DocumentRepository_RemoveDocuments"}),
     ],
 )
-def test_operations_have_their_names(server: ServerProcess, path: str, expected: set[str]) -> None:
-    assert operations(client(server, path)) == expected
+def test_operations_have_their_names(
+    server: ServerProcess, path: str, query: str, expected: set[str]
+) -> None:
+    assert operations(client(server, path, query)) == expected
 
 
 def test_find_documents(server: ServerProcess) -> None:
@@ -83,3 +102,41 @@ def test_retrieve_document_set(server: ServerProcess) -> None:
     (document,) = answer.DocumentResponse
     assert (document.DocumentUniqueId, document.mimeType) == (UNIQUE_ID, "text/xml")
     assert document.Document == CONTENT
+
+
+def test_remove_what_is_not_there(server: ServerProcess) -> None:
+    """The messages of both removals are understood, and their answers too."""
+    registry, repository = (
+        client(server, path, query) for path, query in ((REGISTRY, "?wsdl=2010"), (REPOSITORY, "?wsdl=rmd"))
+    )
+    answers = [
+        registry.service.DocumentRegistry_DeleteDocumentSet(
+            ObjectRefList={"ObjectRef": [{"id": metadata.new_uuid()}]}
+        ),
+        repository.service.DocumentRepository_RemoveDocuments(
+            [{"RepositoryUniqueId": metadata.REPOSITORY, "DocumentUniqueId": metadata.new_oid()}]
+        ),
+    ]
+    assert [answer.status.endswith(":Failure") for answer in answers] == [True, True]
+    codes = [[error.errorCode for error in answer.RegistryErrorList.RegistryError] for answer in answers]
+    assert codes == [["UnresolvedReferenceException"], ["XDSDocumentUniqueIdError"]]
+
+
+def test_remove_document_and_metadata(server: ServerProcess) -> None:
+    entry, submission, member = (metadata.new_uuid() for _ in range(3))
+    unique_id = metadata.new_oid()
+    request = metadata.submit_objects(
+        metadata.submission_set(submission),
+        metadata.document_entry(entry, unique_id=unique_id),
+        metadata.association(submission, entry, id=member, status="Original"),
+    )
+    content_type, body = provide_message(request, {entry: b"hello"})
+    assert b"ResponseStatusType:Success" in server.request("POST", REPOSITORY, body, content_type).root
+    answer = client(server, REPOSITORY, "?wsdl=rmd").service.DocumentRepository_RemoveDocuments(
+        [{"RepositoryUniqueId": metadata.REPOSITORY, "DocumentUniqueId": unique_id}]
+    )
+    assert answer.status.endswith(":Success")
+    removal = client(server, REGISTRY, "?wsdl=2010").service.DocumentRegistry_DeleteDocumentSet
+    assert removal(ObjectRefList={"ObjectRef": [{"id": entry}]}).status.endswith(":Failure")
+    every = [{"id": each} for each in (entry, submission, member)]
+    assert removal(ObjectRefList={"ObjectRef": every}).status.endswith(":Success")
