@@ -92,6 +92,13 @@ class ServerProcess:
             self._process.wait()
             self._process = None
 
+    def stop(self) -> None:
+        """SIGTERM, as a service manager stops it."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(_START_S)
+            self._process = None
+
     def connect(self) -> socket.socket:
         """A connection of one's own."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
