@@ -161,7 +161,7 @@ def acknowledgement(
     ]
     if outcome is not Acknowledged.ACCEPT:
         segments += (_err(finding, is_old=is_old) for finding in findings)
-    message = hl7.parse("\r".join("|".join(fields) for fields in segments))
+    message = hl7.parse("\r".join("|".join(fields).rstrip("|") for fields in segments))
     return str(message).encode(header.encoding, "replace")
 
 

@@ -84,7 +84,8 @@ class Listener:
             self._stopping = True
             for connection in self._open.values():
                 _stop_reading(connection)
-        self._wake.send(b"\0")
+        with suppress(OSError):  # it has ended already
+            self._wake.send(b"\0")
 
     def _accept(self) -> None:
         try:
