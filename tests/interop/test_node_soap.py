@@ -17,6 +17,9 @@ import pytest
 HERE = Path(__file__).parent
 SAMPLE = HERE.parents[1] / "docs" / "samples" / "iti-41-provide-and-register.xml"
 PATIENT = "58831404726^^^&2.16.840.1.113883.3.4424.1.1.616&ISO"
+DOCUMENT = "2.16.840.1.113883.3.4424.2.7.99999.7.1001"
+REPOSITORY = "2.16.840.1.113883.3.4424.2.7.99999.24.1"
+STATUS = "urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:"
 
 pytestmark = pytest.mark.interop
 
@@ -55,18 +58,33 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     pytest.fail(f"{url} does not answer")
 
 
-def test_find_documents(server: str) -> None:
+def _publish(server: str) -> None:
     body = SAMPLE.read_bytes()
     urlopen(Request(f"{server}/xds/repository", body, {"Content-Type": "application/soap+xml"})).close()
-    called = subprocess.run(
-        ["node", HERE / "find_documents.js", f"{server}/xds/registry?wsdl", PATIENT],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+
+
+def _call(script: str, *arguments: str) -> object:
+    called = subprocess.run(["node", HERE / script, *arguments], capture_output=True, text=True, check=False)
     assert called.returncode == 0, called.stderr
-    assert json.loads(called.stdout) == {
-        "operations": ["DocumentRegistry_RegisterDocumentSet-b", "DocumentRegistry_RegistryStoredQuery"],
-        "status": "urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:Success",
-        "uniqueIds": ["2.16.840.1.113883.3.4424.2.7.99999.7.1001"],
+    return json.loads(called.stdout)
+
+
+def test_find_documents(server: str) -> None:
+    _publish(server)
+    assert _call("find_documents.js", f"{server}/xds/registry?wsdl", PATIENT) == {
+        "operations": [
+            "DocumentRegistry_RegisterDocumentSet-b",
+            "DocumentRegistry_RegisterOnDemandDocumentEntry",
+            "DocumentRegistry_RegistryStoredQuery",
+            "DocumentRegistry_MultiPatientStoredQuery",
+        ],
+        "status": f"{STATUS}Success",
+        "uniqueIds": [DOCUMENT],
     }
+
+
+def test_remove_documents(server: str) -> None:
+    _publish(server)
+    call = ("remove_documents.js", f"{server}/xds/repository?wsdl=rmd", REPOSITORY, DOCUMENT)
+    assert _call(*call) == {"status": f"{STATUS}Success", "codes": []}
+    assert _call(*call) == {"status": f"{STATUS}Failure", "codes": ["XDSDocumentUniqueIdError"]}
