@@ -30,6 +30,7 @@ REGISTER_ACTION = "urn:ihe:iti:2007:RegisterDocumentSet-b"
 ON_DEMAND_ACTION = "urn:ihe:iti:2010:RegisterOnDemandDocumentEntry"
 UPDATE_ACTION = "urn:ihe:iti:2010:UpdateDocumentSet"
 RESTRICTED_UPDATE_ACTION = "urn:ihe:iti:2018:RestrictedUpdateDocumentSet"
+MULTIPLE_PATIENTS_ACTION = "urn:ihe:iti:2009:MultiPatientStoredQuery"
 REGISTRY, REPOSITORY_PATH = "/xds/registry", "/xds/repository"
 RS = "urn:oasis:names:tc:ebxml-regrep:xsd:rs:3.0"
 XDS = "urn:ihe:iti:xds-b:2007"
@@ -164,9 +165,9 @@ class Node:
         payload = retrieve(*(wanted(repository, each) for each in unique_ids))
         return self._send(REPOSITORY_PATH, RETRIEVE_ACTION, payload, [])
 
-    def ask(self, query: bytes) -> Outcome:
-        """ITI-18."""
-        return self._send(REGISTRY, QUERY_ACTION, query, None)
+    def ask(self, query: bytes, action: str = QUERY_ACTION) -> Outcome:
+        """ITI-18, or by another action ITI-51."""
+        return self._send(REGISTRY, action, query, None)
 
     def get(self, query: str, *parameters: tuple[str, str], returns: str = "LeafClass") -> Outcome:
         """ITI-18 by the query's name, which must succeed."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.node import FAILURE, SUCCESS, Node
+from tests.conformance.node import FAILURE, MULTIPLE_PATIENTS_ACTION, SUCCESS, Node
 from tests.conformance.world import RPLC, XFRM, World, held, submission
 from tests.support.metadata import (
     APPROVED,
@@ -336,6 +336,23 @@ def test_get_all(
         (f"${kind}Status", many(*status)) for kind in ("XDSDocumentEntry", "XDSSubmissionSet", "XDSFolder")
     ]
     assert world.node.get("GetAll", ("$patientId", one(PATIENT)), *statuses, *filters).kinds == kinds
+
+
+#: A query of ITI-51, and status, codes and number of objects.
+MULTIPLE: dict[str, tuple[bytes, tuple[str, ...], int]] = {
+    "several patients": (request("FindDocumentsForMultiplePatients", (_BASE[1], (f"{_DE}PatientId", many(PERSON, PATIENT)))), (SUCCESS,), 8),
+    "a code": (request("FindDocumentsForMultiplePatients", (_BASE[1], (f"{_DE}EventCodeList", many(f"89.00^^{EVENTS}")))), (SUCCESS,), 1),
+    "neither": (request("FindDocumentsForMultiplePatients", (_BASE[1],)), MISSING, 0),
+    "a reference id": (request("FindDocumentsByReferenceIdForMultiplePatients", (_BASE[1], (f"{_DE}ReferenceIdList", many(ACCESSION)))), (SUCCESS,), 1),
+    "query of ITI-18": (_find(), UNKNOWN, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "expected", "count"), MULTIPLE.values(), ids=list(MULTIPLE))
+def test_several_patients(world: World, message: bytes, expected: tuple[str, ...], count: int) -> None:
+    outcome = world.node.ask(message, MULTIPLE_PATIENTS_ACTION)
+    assert outcome.short == expected, outcome.texts
+    assert len(outcome.objects) == count
 
 
 def test_a_patient_that_nobody_knows(world: World) -> None:
