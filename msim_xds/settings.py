@@ -19,6 +19,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from msim_xds.signature_settings import SignatureSettings
+
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -352,6 +354,7 @@ class Settings(BaseSettings):
     codes: CodeSettings = CodeSettings()
     validation: ValidationSettings = ValidationSettings()
     search: SearchSettings = SearchSettings()
+    signatures: SignatureSettings = SignatureSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -18,6 +18,7 @@ from msim_xds.cli import (
     patients,
     remote,
     removal,
+    signatures,
 )
 
 
@@ -58,6 +59,7 @@ for command in (
     remote.retrieve,
     checking.check,
     removal.remove,
+    signatures.verify_signature,
     local.fsck,
     local.migrate,
     local.settings,

@@ -129,8 +129,7 @@ class Assessor:
             broken = problem.detail
         if broken:
             return None, [(Sub.CHAIN_CONSTRAINTS_FAILURE, reason("chain-broken", detail=broken))]
-        issuer = paths_issuer(leaf)
-        return None, [(Sub.NO_CERTIFICATE_CHAIN_FOUND, reason("no-chain", issuer=issuer))]
+        return None, [(Sub.NO_CERTIFICATE_CHAIN_FOUND, reason("no-chain", issuer=leaf.issuer))]
 
     def _valid(
         self,
@@ -210,11 +209,6 @@ class Assessor:
 def _rank(finding: Finding) -> tuple[bool, int]:
     """What is proven to be wrong comes before what could not be looked at."""
     return finding[0] not in FAILING, _ORDER[finding[0]]
-
-
-def paths_issuer(leaf: Certificate) -> str:
-    """The issuer's name for a message."""
-    return str(leaf.asn1.issuer.human_friendly)
 
 
 def _revocation(moment: datetime, times: Times, *, is_leaf: bool) -> Finding:

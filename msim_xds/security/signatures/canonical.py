@@ -2,7 +2,7 @@
 
 lxml canonicalizes subtrees but neither leaves elements out nor tells the root from the document. Both are
 done with two processing instructions of an unguessable name around the element, which are found in the
-output, and taken out of the tree again. Moving the element itself would let lxml rename its namespace prefixes.
+output, and taken out of the tree again. Moving the element itself would let lxml rename its prefixes.
 """
 
 from __future__ import annotations

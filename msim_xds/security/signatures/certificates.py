@@ -143,15 +143,12 @@ class Certificate:
     @property
     def subject(self) -> str:
         """Its subject as RFC 4514 writes it, the most telling part first."""
-        parts = []
-        for rdn in self.asn1.subject.chosen:
-            for attribute in rdn:
-                kind = attribute["type"]
-                parts.append(
-                    f"{_SHORT.get(kind.native, kind.dotted)}={_escape(str(attribute['value'].native))}"
-                )
-        parts.sort(key=lambda part: not part.startswith("CN="))
-        return ", ".join(parts)
+        return _name(self.asn1.subject)
+
+    @property
+    def issuer(self) -> str:
+        """Its issuer in the same way."""
+        return _name(self.asn1.issuer)
 
     @property
     def key_usages(self) -> frozenset[str]:
@@ -199,6 +196,15 @@ def _statements(value: core.Asn1Value) -> Iterator[str]:
             )
         elif oid in _QC_NAMES:
             yield _QC_NAMES[oid]
+
+
+def _name(name: x509.Name) -> str:
+    parts = [
+        f"{_SHORT.get(attribute['type'].native, attribute['type'].dotted)}={_escape(str(attribute['value'].native))}"
+        for rdn in name.chosen
+        for attribute in rdn
+    ]
+    return ", ".join(sorted(parts, key=lambda part: not part.startswith("CN=")))
 
 
 def _escape(value: str) -> str:

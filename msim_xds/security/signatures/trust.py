@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from msim_xds.security.signatures.material import RevocationItem, read_crl, read
 
 TIME_STAMPS: Final = "tsa"
 OTHERS: Final = "intermediate"
+LISTS: Final = "lists"
 LOCAL: Final = "local"
 _PEM: Final = re.compile(
     rb"-----BEGIN (?:X509 |TRUSTED )?(CERTIFICATE|X509 CRL|CRL)-----(.+?)-----END", re.DOTALL
@@ -77,7 +78,6 @@ class Trust:
     others: tuple[Certificate, ...] = ()
     revocations: tuple[RevocationItem, ...] = ()
     warnings: tuple[str, ...] = ()
-    _known: dict[str, Certificate] = field(default_factory=dict)
 
     @property
     def certificates(self) -> list[Certificate]:
@@ -100,8 +100,9 @@ class Trust:
 def from_directory(folder: Path) -> Trust:
     """The files of a directory: each folder in it is a set of anchors by its name.
 
-    ``tsa`` holds anchors of time-stamps, ``intermediate`` certificates that are not trusted by themselves;
-    files beside the folders are the set ``local``. CRLs (.crl) and OCSP responses (.ocsp, .ors) lie anywhere.
+    ``tsa`` holds anchors of time-stamps, ``intermediate`` certificates that are not trusted by themselves,
+    ``lists`` trusted lists with their signers' certificates; files beside the folders are the set ``local``.
+    CRLs (.crl) and OCSP responses (.ocsp, .ors) lie anywhere.
 
     Raises:
         OSError: it cannot be read.
@@ -114,7 +115,7 @@ def from_directory(folder: Path) -> Trust:
         suffix, name = path.suffix.lower(), _set_name(folder, path)
         if suffix in _CERTIFICATES and name == OTHERS:
             others += read_certificates(path)
-        elif suffix in _CERTIFICATES:
+        elif suffix in _CERTIFICATES and name != LISTS:
             anchors += as_anchors(read_certificates(path), name)
         elif suffix in _CRLS | _OCSPS:
             revocations += _revocations(path, crls=suffix in _CRLS)
