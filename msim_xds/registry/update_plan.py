@@ -228,7 +228,7 @@ class _Planner:
                     self._note(ihe.CONNECTED, uuid, "patientId", connected.source.entry_uuid)
             return
         self.plan.copies.append(Copy(connected, source, target))
-        if connected.source.kind is ObjectKind.FOLDER:
+        if connected.source.kind is ObjectKind.FOLDER and connected.source.id not in self._heirs:
             self.plan.grown.add(connected.source.id)
 
     def _successor(self, end: End) -> tuple[str | None, int]:
