@@ -16,7 +16,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from msim_xds.database.engine import Database
-from msim_xds.findings import Refused
+from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import STABLE_OBJECT_TYPE, AssociationType
 from msim_xds.metadata import ebrim, fragments
 from msim_xds.metadata.ebrim import Reading
@@ -101,8 +101,7 @@ class Snapshots:
             same = [each for each in held if each.unique_id == made.unique_id]
             others = [each for each in held if each.unique_id != made.unique_id]  # Approved, so outdated now
             if same and (not others or any(each.approved for each in same)):
-                with self._database.read() as connection:
-                    return self._index.find(connection, [made.unique_id]).get(made.unique_id)
+                return self._found(made)
             try:
                 self._registrar.register(self._reading(made, others), [document], commit)
             except Refused as refused:
@@ -111,6 +110,25 @@ class Snapshots:
             else:
                 return document
         raise AssertionError("the last attempt returns or raises")
+
+    def _found(self, made: Assembled) -> StoredDocument | None:
+        """What is kept under the snapshot's id. Raises Refused when that is something else."""
+        with self._database.read() as connection:
+            kept = self._index.find(connection, [made.unique_id]).get(made.unique_id)
+        if kept is not None and kept.sha256 != made.part.sha256:
+            raise Refused(
+                [
+                    Finding(
+                        "XDSNonIdenticalHash",
+                        "the source has given this id to another content before",
+                        attribute="hash",
+                        seen=made.part.sha1,
+                        allowed=kept.sha1,
+                        context=made.unique_id,
+                    )
+                ]
+            )
+        return kept
 
     def _reading(self, made: Assembled, outdated: Sequence[Holding]) -> Reading:
         """The submission of a new snapshot that replaces the outdated ones."""
