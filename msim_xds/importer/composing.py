@@ -133,9 +133,10 @@ class Composer:
         if missing := [_unresolved(each) for each in absent if each.required]:
             raise Refused(missing)
         sent = reading.submission
+        ids = DerivedIds(sent.submission_sets[0].unique_id or "", "")
         links = tuple(
             Association(
-                entry_uuid=DerivedIds(f"{each.source} {found[each.unique_id]}", "").uuid(each.type),
+                entry_uuid=ids.uuid(f"{each.source} {each.type} {found[each.unique_id]}"),
                 type=each.type,
                 source=each.source,
                 target=found[each.unique_id],
