@@ -7,7 +7,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Final
 
-from lxml.etree import QName, _Element, tostring
+from lxml import etree
+from lxml.etree import _Element
 
 from msim_xds.findings import shorten
 from msim_xds.ihe.names import SOAP, SOAP11, WSA, WSA_ANONYMOUS, WSA_NONE
@@ -227,11 +228,11 @@ def _parameters(endpoint: _Element, name: str) -> str:
     parents = endpoint.findall(_PARAMETERS)
     blocks = [deepcopy(block) for parent in parents for block in parent.iterchildren("*")]
     for block in blocks:
-        if QName(block).namespace in (WSA, SOAP):
+        if etree.QName(block).namespace in (WSA, SOAP):
             tag = shorten(str(block.tag))
             raise _invalid(name, "InvalidEPR", f"wsa:{name} has {tag} among its wsa:ReferenceParameters")
         block.set(_IS_PARAMETER, "true")
-    text = "".join(tostring(block, encoding="unicode", with_tail=False) for block in blocks)
+    text = "".join(etree.tostring(block, encoding="unicode", with_tail=False) for block in blocks)
     if len(text) > _PARAMETER_CHARS:
         reason = f"wsa:{name} has wsa:ReferenceParameters over {_PARAMETER_CHARS} characters"
         raise _invalid(name, "InvalidEPR", reason)
