@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Final, NamedTuple, Protocol
@@ -110,7 +110,7 @@ class Sources:
     ``expand`` gives every spelling of a ``code^^scheme`` that means the same.
     """
 
-    offered: dict[str, OnDemandSource]
+    offered: Mapping[str, OnDemandSource]
     expand: Callable[[str], Iterable[str]] | None = None
 
     @classmethod
