@@ -7,8 +7,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -36,11 +37,23 @@ def tls_context(settings: MllpSettings) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    with _naming(settings.tls_certificate, settings.tls_key):
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
     if settings.tls_client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(settings.tls_client_ca)
+        with _naming(settings.tls_client_ca):
+            context.load_verify_locations(settings.tls_client_ca)
     return context
+
+
+@contextmanager
+def _naming(*files: Path | None) -> Iterator[None]:
+    """Name the files in an error that does not."""
+    try:
+        yield
+    except OSError as error:
+        named = ", ".join(str(file) for file in files if file is not None)
+        raise OSError(f"{named}: {error.strerror or error}") from error
 
 
 class Listener:

@@ -144,12 +144,20 @@ def _run(target: str, settings_json: str, listening: socket.socket, there: Conne
     threading.Thread(target=_await_parent, args=(stop,), daemon=True).start()
     settings = Settings.model_validate_json(settings_json)
     log.configure(settings.log, lasting=True)
+
+    def ready() -> None:
+        there.send("")
+        there.close()
+
     serve: Target = pkgutil.resolve_name(target)
     try:
-        serve(settings, listening, lambda: there.send(""), stop)
+        serve(settings, listening, ready, stop)
     except (OSError, ValueError, RuntimeError) as error:
-        there.send(str(error) or type(error).__name__)
-        raise
+        if there.closed:
+            _log.error("failed", process=multiprocessing.current_process().name, exc_info=error)
+        else:
+            there.send(str(error) or type(error).__name__)
+        raise SystemExit(1) from None
 
 
 def _await_parent(stop: threading.Event) -> None:
