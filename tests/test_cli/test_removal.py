@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from msim_xds.app import open_node
+from msim_xds.findings import Finding, Refused
+from msim_xds.repository.withdrawal import Withdrawal
 from msim_xds.settings import Settings
 from tests.support.metadata import OTHER_PATIENT, new_oid
 from tests.test_cli.conftest import Run
@@ -130,3 +133,30 @@ def test_wrong_usage(run: Run, tmp_path: Path, data: Path) -> None:
     result = run("remove", "1.2", "--data", data, "--what", "all")
     assert (result.exit_code, "one of both, metadata, documents" in result.stderr) == (2, True)
     assert run("remove", "--data", data).exit_code == 2
+
+
+def test_what_changes_after_the_rehearsal_is_told(
+    run: Run, repository: Removing, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unique_id = repository.submit()
+
+    def gone_meanwhile(*_: object) -> None:
+        raise Refused([Finding("XDSDocumentUniqueIdError", "is gone")])
+
+    monkeypatch.setattr(Withdrawal, "carry_out", gone_meanwhile)
+    code, shown = answer(run, unique_id, "--data", data, "--yes")
+    assert (code, shown["removed"]) == (1, False)
+    assert shown["refused"] == [{"code": "XDSDocumentUniqueIdError", "text": "is gone"}]
+
+
+def test_a_user_without_a_name_is_on_record_by_number(
+    run: Run, repository: Removing, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert run("remove", repository.submit(), "--data", data, "--yes").exit_code == 0
+    assert {row.remover.partition(" on ")[0] for row in repository.removals()} == {
+        f"operator uid {os.getuid()}"
+    }

@@ -12,6 +12,8 @@ from msim_xds.database.schema import registry_object
 from msim_xds.findings import Refused
 from msim_xds.ihe.names import ObjectKind
 from msim_xds.registry.columns import APPROVED, DEPRECATED, SUPERSEDED
+from msim_xds.registry.dependents import named
+from msim_xds.registry.erasure import Remover
 from tests.support.metadata import (
     OTHER_PATIENT,
     PATIENT,
@@ -315,3 +317,14 @@ def test_a_reason_is_remembered_and_opens_what_is_kept(registry: Removing) -> No
 def test_associations_alone_are_not_kept(registry: Removing) -> None:
     ids = registry.submission("a", folder_of="f", slots={CATEGORY: "2046"})
     registry.remove(ids["f_has_a"], ids["set_has_f_has_a"])
+
+
+def test_what_comes_to_another_patient_meanwhile_is_left_for_later(registry: Removing) -> None:
+    """As by a merge between the look at the patients and their locks; the second look decides."""
+    mine, other = (registry.submission("a", patient_id=patient) for patient in (PATIENT, OTHER_PATIENT))
+    looks = [[mine["a"]], [other["a"]]]
+    with pytest.raises(TimeoutError, match="another patient"):
+        registry.removal.remove(
+            lambda connection: named(connection, looks.pop(0)), Remover("operator"), rehearse=True
+        )
+    assert registry.left()["registry_object"] == 4
