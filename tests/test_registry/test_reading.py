@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import delete, update
 
@@ -33,7 +35,7 @@ def reader(registering: Registering) -> RegistryReader:
     return RegistryReader(registering.database, registering.codec, registering.settings)
 
 
-def on_demand(registering: Registering, unique_id: str, patient_id: str = PATIENT, **options: str) -> str:
+def on_demand(registering: Registering, unique_id: str, patient_id: str = PATIENT, **options: Any) -> str:
     """entryUUID of an on-demand entry just registered."""
     uuid = new_uuid()
     message = submit_objects(

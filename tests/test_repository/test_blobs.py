@@ -42,6 +42,21 @@ class TestStore:
         assert (blob.sha256, blob.size) == (part.sha256, size)
         assert abs(datetime.now(UTC) - blob.modified) < timedelta(minutes=5)
 
+    @pytest.mark.parametrize("size", [0, 1, CHUNK, 3 * CHUNK + 7])
+    def test_a_part_that_is_taken_is_gone_from_the_spool(self, store: BlobStore, size: int) -> None:
+        content = os.urandom(size)
+        part = staged(store, content)
+        octets = store.take(part)
+        assert list(store.stale(datetime.now(UTC) + timedelta(hours=1))) == []
+        for _ in range(2):
+            chunks = list(octets)
+            assert b"".join(chunks) == content
+            assert all(len(chunk) <= CHUNK for chunk in chunks)
+        store.discard(part)
+        with pytest.raises(FileNotFoundError):
+            store.take(part)
+        assert store.stat(part.sha256) is None
+
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(pieces=st.lists(st.binary(max_size=3000), max_size=6))
     def test_pieces_of_any_cut(self, store: BlobStore, pieces: list[bytes]) -> None:

@@ -114,6 +114,34 @@ def test_retrieve_response(schemas: Schemas) -> None:
     assert [element.get("href") for element in root.iter(INCLUDE)] == ["cid:0@x", "cid:1@x"]
 
 
+def test_documents_made_on_demand(schemas: Schemas) -> None:
+    """The order of elements as ITI TF-2 3.43.5 has it."""
+    documents = [
+        DeliveredDocument("urn:oid:1.2", "1.2.3", "1.1", "text/xml", "0@x", "1.2.<3>", "2.25.1^&a"),
+        DeliveredDocument(None, "1.2.3", "1.2", "text/xml", "1@x", None, "2.25.2"),
+    ]
+    data = retrieve_response(ResponseStatus.SUCCESS, (), documents)
+    root = checked(schemas, AnswerKind.RETRIEVE_RESPONSE, data)
+    kept, made = ({etree.QName(child).localname: child.text for child in each} for each in list(root)[1:])
+    assert list(kept) == [
+        "HomeCommunityId",
+        "RepositoryUniqueId",
+        "DocumentUniqueId",
+        "NewRepositoryUniqueId",
+        "NewDocumentUniqueId",
+        "mimeType",
+        "Document",
+    ]
+    assert (kept["NewRepositoryUniqueId"], kept["NewDocumentUniqueId"]) == ("1.2.<3>", "2.25.1^&a")
+    assert list(made) == [
+        "RepositoryUniqueId",
+        "DocumentUniqueId",
+        "NewDocumentUniqueId",
+        "mimeType",
+        "Document",
+    ]
+
+
 @pytest.mark.parametrize(
     "transaction",
     [row for row in TRANSACTIONS if row.answer is not AnswerKind.ACKNOWLEDGEMENT],
