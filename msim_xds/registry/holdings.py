@@ -67,7 +67,7 @@ def identities(connection: Connection, unique_ids: Collection[str]) -> dict[str,
 
 
 def transforms(connection: Connection, entries: Collection[int]) -> set[int]:
-    """Those of the entries that are transforms of another (ITI TF-3 4.2.2.2.3)."""
+    """Those of the entries that are transforms beside their original (ITI TF-3 4.2.2.2.3)."""
     return {key for (key,) in _ask(connection, _TRANSFORMS, entries)}
 
 
@@ -126,7 +126,7 @@ _BY_UUID: Final = Prepared(
 _BY_UNIQUE_ID: Final = Prepared(select(unique_identity).where(among(unique_identity.c.unique_id, _GIVEN)))
 _TRANSFORMS: Final = Prepared(
     select(_association.source_object).where(
-        among(_association.source_object, _GIVEN), _any_of(AssociationType.XFRM, AssociationType.XFRM_RPLC)
+        among(_association.source_object, _GIVEN), _any_of(AssociationType.XFRM)
     )
 )
 _REPLACED: Final = Prepared(

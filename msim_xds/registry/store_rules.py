@@ -19,7 +19,6 @@ _RELATIONS: Final = "ITI TF-3 4.2.2.2"
 
 _ENTRIES: Final = frozenset({ObjectKind.STABLE_DOCUMENT_ENTRY, ObjectKind.ON_DEMAND_DOCUMENT_ENTRY})
 REPLACING: Final = frozenset({AssociationType.RPLC, AssociationType.XFRM_RPLC})
-_TRANSFORMING: Final = frozenset({AssociationType.XFRM, AssociationType.XFRM_RPLC})
 
 _KIND_NAMES: Final = {
     ObjectKind.STABLE_DOCUMENT_ENTRY: "a stable DocumentEntry",
@@ -240,7 +239,8 @@ def _end(place: str, attribute: str, uuid: str, end: _End, facts: Facts) -> Iter
 def _appended_transforms(
     submission: Submission, places: Mapping[str, str], facts: Facts
 ) -> Iterator[Finding]:
-    new = {link.source for link in submission.associations if link.type in _TRANSFORMING}
+    """Appendices of a transform; one that has replaced its original stands in its place, and may have some."""
+    new = {link.source for link in submission.associations if link.type == AssociationType.XFRM}
     for link in submission.associations:
         if link.type != AssociationType.APND:
             continue
