@@ -146,7 +146,7 @@ _ROWS: Final = (
     ErrorCode(
         "XDSMetadataUpdateError",
         "The update cannot be made: the object is not updatable, or has the requested status already.",
-        ("ITI-57",),
+        _UPDATE,
         context="the id of the object",
     ),
     ErrorCode(

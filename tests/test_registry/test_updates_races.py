@@ -47,7 +47,7 @@ def updating(database: Database) -> Updating:
 def servers(database: Database, updating: Updating) -> Iterator[Sequence[Updating]]:
     """Two servers on one database, neither of which knows the other's connections, locks or caches."""
     url = database._engine.url.render_as_string(hide_password=False)
-    other = Database(url, DatabaseSettings())
+    other = Database(url, DatabaseSettings(busy_timeout_s=60))
     yield updating, Updating(other)
     other.close()
 
