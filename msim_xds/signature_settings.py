@@ -21,7 +21,7 @@ class SignatureSettings(BaseModel):
     )
     anchors: dict[str, Path] = Field(
         default_factory=dict,
-        description="Further sets of trusted certificates (zus, p1, …): a PEM or DER file or a directory each.",
+        description="Further sets of trusted certificates (zus, p1, …): a file or directory each.",
     )
     trusted_lists: tuple[Path, ...] = Field(
         (), description="Trusted lists (ETSI TS 119 612) as files; nothing is downloaded."

@@ -34,13 +34,15 @@ class Times:
     Attributes:
         now: the moment of validation.
         best: the earliest time at which it is proven to have existed; ``now`` without a trusted time-stamp.
+        used: when the certificate was used, where that is known apart from ``best``: in a time-stamp.
         after: a time after which it was made, by a trusted time-stamp on its content.
         trusted: the positions of time-stamps whose authorities are trusted.
-        order: whether the times contradict each other.
+        contradict: whether the times contradict each other.
     """
 
     now: datetime
     best: datetime
+    used: datetime | None = None
     after: datetime | None = None
     trusted: frozenset[int] = frozenset()
     contradict: bool = False
@@ -158,16 +160,17 @@ class Assessor:
         items: Sequence[RevocationItem],
         document: Document,
         times: Times,
-        at: datetime,
+        inside: datetime,
     ) -> paths.Status:
         document.budget.check_time()
-        state = paths.status(path, place, items, at, times.now)
+        span = paths.Span(times.used or inside, inside, times.now)
+        state = paths.status(path, place, items, span)
         if self.fetcher is None or state.good or state.revoked is not None:
             return state
         fetched = self.fetcher.revocation(
             path.certificates[place], path.issuer(place), document.budget.seconds_left
         )
-        return paths.status(path, place, [*items, *fetched], at, times.now)
+        return paths.status(path, place, [*items, *fetched], span)
 
     def _times(self, facts: Facts, document: Document, now: datetime) -> Times:
         """Slide from the outermost time-stamp inwards: each is judged at the time that the next proves."""
@@ -176,7 +179,7 @@ class Assessor:
         for place, stamp in reversed(list(enumerate(facts.stamps))):
             if not stamp.intact or stamp.token is None:
                 continue
-            if not self._stamp_trusted(facts, place, document, Times(now, control)):
+            if not self._stamp_trusted(facts, place, document, Times(now, control, stamp.token.gen_time)):
                 continue
             trusted.add(place)
             time = stamp.token.gen_time
@@ -186,14 +189,7 @@ class Assessor:
             best = min(best, time)
             if stamp.is_archive:
                 control = min(control, time)
-        times = [
-            stamp.token.gen_time
-            for place, stamp in enumerate(facts.stamps)
-            if place in trusted and stamp.token
-        ]
-        return Times(
-            now, best, after, frozenset(trusted), contradict=_out_of_order(facts, trusted) if times else False
-        )
+        return Times(now, best, None, after, frozenset(trusted), _out_of_order(facts, trusted))
 
     def _stamp_trusted(self, facts: Facts, place: int, document: Document, times: Times) -> bool:
         token = facts.stamps[place].token

@@ -199,11 +199,8 @@ def _statements(value: core.Asn1Value) -> Iterator[str]:
 
 
 def _name(name: x509.Name) -> str:
-    parts = [
-        f"{_SHORT.get(attribute['type'].native, attribute['type'].dotted)}={_escape(str(attribute['value'].native))}"
-        for rdn in name.chosen
-        for attribute in rdn
-    ]
+    rows = ((row["type"], str(row["value"].native)) for rdn in name.chosen for row in rdn)
+    parts = [f"{_SHORT.get(kind.native, kind.dotted)}={_escape(value)}" for kind, value in rows]
     return ", ".join(sorted(parts, key=lambda part: not part.startswith("CN=")))
 
 

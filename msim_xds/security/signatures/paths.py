@@ -125,12 +125,28 @@ def check(path: Path, at: datetime) -> Broken | None:
     return None
 
 
-def status(path: Path, place: int, items: Iterable[RevocationItem], at: datetime, now: datetime) -> Status:
-    """What verified revocation data say of the certificate at ``place`` of a path at a moment.
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The times that matter for a certificate's status.
 
-    Each item is verified as of the moment it was issued, and then weighed: one issued after ``at`` tells
+    Attributes:
+        used: when it was used; data must tell of this time.
+        proven: until when the use is proven to be no later; a revocation by then counts.
+        now: the moment of validation; data from later are not believed.
+    """
+
+    used: datetime
+    proven: datetime
+    now: datetime
+
+
+def status(path: Path, place: int, items: Iterable[RevocationItem], span: Span) -> Status:
+    """What verified revocation data say of the certificate at ``place`` of a path.
+
+    Each item is verified as of the moment it was issued, and then weighed: one issued after the use tells
     what was then, as long as the certificate had not expired (it may have been dropped from the CRL); one
-    issued before must not have been due for renewal. A revocation later than ``at`` means that it was good.
+    issued before must not have been due for renewal. A revocation later than it can have been used
+    means that it was good.
     """
     certificate = path.certificates[place]
     if any(
@@ -139,14 +155,14 @@ def status(path: Path, place: int, items: Iterable[RevocationItem], at: datetime
         return Status(good=True)
     good = False
     for item in items:
-        if not item.concerns(certificate) or item.issued > now + TOLERANCE:
+        if not item.concerns(certificate) or item.issued > span.now + TOLERANCE:
             continue
         verified = _verified(path, certificate, item)
         if verified is None:
             continue
-        if verified.revoked is not None and verified.revoked <= at:
+        if verified.revoked is not None and verified.revoked <= span.proven:
             return verified
-        good = good or verified.revoked is not None or _conclusive(item, certificate, at)
+        good = good or verified.revoked is not None or _conclusive(item, certificate, span.used)
     return Status(good=good)
 
 
@@ -157,8 +173,12 @@ def _conclusive(item: RevocationItem, certificate: Certificate, at: datetime) ->
 
 
 def _verified(path: Path, certificate: Certificate, item: RevocationItem) -> Status | None:
-    """What one item says; None when it is not the right authority's, or about something else."""
-    context = _context(path, item.issued, (item,))
+    """What one item says; None when it is not the right authority's, or about something else.
+
+    It is asked a little after its issue: a revocation often bears the very second of its CRL.
+    """
+    moment = item.issued + TOLERANCE if item.until is None else min(item.issued + TOLERANCE, item.until)
+    context = _context(path, moment, (item,))
     chain = path.validator()
     verify = verify_crl if item.is_crl else verify_ocsp_response
     try:
