@@ -77,13 +77,14 @@ class TestRelationships:
         source = registering.related(target, snapshot)
         assert registering.sources(target, snapshot) == [source]
 
-    @pytest.mark.parametrize(("kind", "codes"), [(XFRM, ["XDSRegistryMetadataError"]), (XFRM_RPLC, [])])
-    def test_a_transform_takes_appendices_only_in_the_place_of_its_original(
-        self, registering: Registering, kind: str, codes: list[str]
-    ) -> None:
-        transform = registering.related(registering.added(), kind)
+    def test_nothing_is_appended_to_a_transform(self, registering: Registering) -> None:
+        transform = registering.related(registering.added(), XFRM)
         message = entry_message("Document01", association("Document01", transform, APND))
-        assert registering.codes(message) == codes
+        assert registering.codes(message) == ["XDSRegistryMetadataError"]
+
+    def test_unless_it_has_replaced_its_original(self, registering: Registering) -> None:
+        successor = registering.related(registering.added(), XFRM_RPLC)
+        assert registering.related(successor, APND)
 
     def test_nor_to_a_transform_of_the_same_submission(self, registering: Registering) -> None:
         target = registering.added()
