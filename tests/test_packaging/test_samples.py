@@ -75,6 +75,18 @@ def test_a_repository_of_its_own_registers(send: Send) -> None:
     assert b"99999.24.2" in send("iti-18-find-documents.xml")
 
 
+def test_an_entry_is_updated(send: Send) -> None:
+    send("iti-42-register.xml")
+    for _ in range(2):  # the second time as a retry
+        updated = send("iti-57-update.xml")
+        assert SUCCESS in updated
+        assert b"RegistryError" not in updated
+    found = send("iti-18-find-documents.xml")
+    assert found.count(b"<rim:ExtrinsicObject ") == 1
+    assert "Karta informacyjna, poprawiona".encode() in found
+    assert b'versionName="2"' in found
+
+
 def test_every_sample_stands_in_the_guide() -> None:
     guide = (SAMPLES.parent / "vendor-guide.md").read_text("utf-8")
     assert [path.name for path in SAMPLES.glob("*.xml") if path.name not in guide] == []
