@@ -167,7 +167,7 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
             clock,
         ),
         removal=MetadataRemoval(database, retention, settings.limits, clock),
-        patients=PatientFeed(_identity(settings, database, codec, clock)),
+        patients=PatientFeed(_identity(settings, database, codec, clock), clock),
         document_removal=DocumentRemoval(settings, store, index, database, retention, clock),
         deliveries=DeliveryQueue(database, settings.delivery, clock),
     )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ResponseStatus
 from msim_xds.metadata import hl7v3
 from msim_xds.metadata.identity import Merge
@@ -9,19 +14,35 @@ from msim_xds.registry.identity import PatientIdentity
 from msim_xds.wire.acknowledgement import acknowledgement
 from msim_xds.wire.exchange import Answer, Request
 
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
 
 class PatientFeed:
-    """Handles the three messages of ITI-44."""
+    """Handles the three messages of ITI-44.
 
-    def __init__(self, identity: PatientIdentity) -> None:
+    Args:
+        identity: the registry's patients.
+        clock: the time of day, UTC.
+    """
+
+    def __init__(self, identity: PatientIdentity, clock: Callable[[], datetime]) -> None:
         self._identity = identity
+        self._clock = clock
 
     def carry_out(self, request: Request) -> Answer:
-        """Announce or merge; the acknowledgement accepts what is committed. Raises Refused."""
-        message = hl7v3.read(request.body)
+        """Announce or merge. The acknowledgement accepts what is committed, or says why nothing was."""
+        status = ResponseStatus.SUCCESS
+        try:
+            findings = self._change(request.body)
+        except Refused as refused:
+            status, findings = ResponseStatus.FAILURE, refused.findings
+        return Answer([acknowledgement(request.body, findings, self._clock())], status, findings)
+
+    def _change(self, body: _Element) -> Sequence[Finding]:
+        """Warnings of a message that is carried out."""
+        message = hl7v3.read(body)
         if isinstance(message.change, Merge):
             self._identity.merge(message.change, message.message_id)
-            warnings = []
-        else:
-            warnings = self._identity.announce(message.change)
-        return Answer([acknowledgement(request.body, warnings)], ResponseStatus.SUCCESS, warnings)
+            return ()
+        return self._identity.announce(message.change)

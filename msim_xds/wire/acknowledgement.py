@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from msim_xds.findings import Finding
@@ -16,6 +15,8 @@ from msim_xds.ihe.names import HL7V3
 from msim_xds.wire.xmltext import escape
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from lxml.etree import _Element
 
 INTERACTION: Final = "MCCI_IN000002UV01"
@@ -26,18 +27,21 @@ _BUSY: Final = "XDSRegistryBusy"
 _NOTHING: Final = '<id nullFlavor="NI"/>'
 
 
-def acknowledgement(original: _Element | None, findings: Sequence[Finding] = ()) -> bytes:
+def acknowledgement(
+    original: _Element | None, findings: Sequence[Finding] = (), created: datetime | None = None
+) -> bytes:
     """Accept (CA) where no finding is an error; otherwise error (CE) or, for what nobody reads, reject (CR).
 
     Args:
         original: the message that is acknowledged, such as a PRPA_IN201301UV02; None where it is lost.
         findings: become acknowledgementDetails.
+        created: now, UTC; None where the clock is out of reach, as after an internal failure.
     """
-    created = datetime.now(UTC).strftime("%Y%m%d%H%M%S+0000")
+    time = 'nullFlavor="NI"' if created is None else f'value="{created:%Y%m%d%H%M%S}+0000"'
     processing = escape(_attribute(original, "processingCode", "code") or "P")
     return (
         f'<{INTERACTION} xmlns="{HL7V3}" ITSVersion="XML_1.0"><id root="{uuid.uuid4()}"/>'
-        f'<creationTime value="{created}"/><interactionId root="{_INTERACTIONS}" extension="{INTERACTION}"/>'
+        f'<creationTime {time}/><interactionId root="{_INTERACTIONS}" extension="{INTERACTION}"/>'
         f'<processingCode code="{processing}"/><processingModeCode code="T"/><acceptAckCode code="NE"/>'
         f'<receiver typeCode="RCV">{_device(original, "sender")}</receiver>'
         f'<sender typeCode="SND">{_device(original, "receiver")}</sender>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -34,13 +35,14 @@ def texts(root: etree._Element, path: str) -> list[str]:
 
 
 def test_accepted(schema: etree.XMLSchema) -> None:
-    root = safexml.parse(acknowledgement(REQUEST))
+    root = safexml.parse(acknowledgement(REQUEST, created=datetime(2026, 9, 14, 12, tzinfo=UTC)))
     schema.assertValid(root)
     assert root.tag == f"{{{HL7}}}{ACK}"
     assert texts(root, "h:acknowledgement/h:typeCode/@code") == ["CA"]
     assert texts(root, "h:acknowledgement/h:targetMessage/h:id/@*") == ["1.2.3.4.5", "MSG1"]
     assert texts(root, "h:receiver/h:device/h:id/@root") == [SENDER]
     assert texts(root, "h:sender/h:device/h:id/@root") == [RECEIVER]
+    assert texts(root, "h:creationTime/@value") == ["20260914120000+0000"]
     assert texts(root, "h:processingCode/@code | h:acceptAckCode/@code") == ["T", "NE"]
     assert texts(root, "h:acknowledgement/h:acknowledgementDetail") == []
 
@@ -77,6 +79,7 @@ def test_findings(
 def test_of_a_message_that_says_nothing(schema: etree.XMLSchema, original: etree._Element | None) -> None:
     root = safexml.parse(acknowledgement(original, [ERROR]))
     schema.assertValid(root)
+    assert texts(root, "h:creationTime/@nullFlavor") == ["NI"]
     assert texts(root, "h:acknowledgement/h:targetMessage/h:id/@nullFlavor") == ["NI"]
 
 
