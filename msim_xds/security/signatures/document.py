@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lxml import etree
 
-from msim_xds.security.signatures.names import OBJECT, SIGNATURE, local
+from msim_xds.security.signatures.names import OBJECT, SIGNATURE
 from msim_xds.security.signatures.table import Limits
 from msim_xds.wire.safexml import MalformedXml, parse_signed
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_ID_ATTRIBUTES: Final = ("Id", "ID", "id", "{http://www.w3.org/XML/1998/namespace}id")
-_WITH_ID: Final = etree.XPath("//*[@Id or @ID or @id or @xml:id]")
+_ID_ATTRIBUTES: Final = etree.XPath("//@Id | //@ID | //@id | //@xml:id")
 _SIGNATURES: Final = etree.XPath("//ds:Signature", namespaces={"ds": "http://www.w3.org/2000/09/xmldsig#"})
 
 
@@ -84,18 +83,26 @@ class Document:
 
     Attributes:
         root: its element; the only tree there is.
-        ids: the elements of each value of an Id attribute, whatever its case.
+        ids: the Id attributes of each value, whatever their case.
         detached: octets of other documents by the name that references may use.
         limits: how much is looked at.
         budget: what is left of that.
     """
 
     root: _Element
-    ids: Mapping[str, list[_Element]]
+    ids: Mapping[str, list[etree._ElementUnicodeResult]]
     detached: Mapping[str, bytes]
     limits: Limits
     budget: Budget
-    others: dict[str, _Element] = field(default_factory=dict)
+
+    def with_id(self, value: str) -> list[_Element]:
+        """All elements with this Id."""
+        found: list[_Element] = []
+        for attribute in self.ids.get(value, ()):
+            element = attribute.getparent()
+            if element is not None and not any(element is one for one in found):
+                found.append(element)
+        return found
 
     def signatures(self) -> list[_Element]:
         """The top-level signatures: neither counter-signatures nor content of another signature.
@@ -130,12 +137,10 @@ def read(data: bytes, detached: Mapping[str, bytes], limits: Limits) -> Document
     return Document(root, _ids(root), detached, limits, budget)
 
 
-def _ids(root: _Element) -> dict[str, list[_Element]]:
-    table: dict[str, list[_Element]] = {}
-    for element in _WITH_ID(root):  # type: ignore[union-attr]  # a list of elements
-        values = {element.get(name) for name in _ID_ATTRIBUTES}  # type: ignore[union-attr]
-        for value in values - {None}:
-            table.setdefault(str(value), []).append(element)  # type: ignore[arg-type]
+def _ids(root: _Element) -> dict[str, list[etree._ElementUnicodeResult]]:
+    table: dict[str, list[etree._ElementUnicodeResult]] = {}
+    for attribute in _ID_ATTRIBUTES(root):  # type: ignore[union-attr]  # a list of attributes
+        table.setdefault(str(attribute), []).append(attribute)  # type: ignore[arg-type]
     return table
 
 
@@ -147,9 +152,3 @@ def _inside_signature(signature: _Element) -> bool:
             return True
         below = ancestor
     return False
-
-
-def is_counter_signature(signature: _Element) -> bool:
-    """Whether it stands in a CounterSignature property."""
-    parent = signature.getparent()
-    return parent is not None and local(parent) == "CounterSignature"

@@ -134,7 +134,7 @@ def _properties(document: Document, signature: _Element, problems: list[Problem]
     except properties.Ambiguous:
         problems.append(Problem(Sub.FORMAT_FAILURE, reason("properties-ambiguous")))
         return None
-    if found is not None and any(one is not signature for one in document.ids.get(found.target, ())):
+    if found is not None and any(one is not signature for one in document.with_id(found.target)):
         problems.append(Problem(Sub.FORMAT_FAILURE, reason("properties-target")))
     return found
 

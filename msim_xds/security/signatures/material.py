@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
-from asn1crypto import crl, ocsp
+from asn1crypto import crl, ocsp, x509
 
 from msim_xds.security.signatures.certificates import Certificate
 from msim_xds.security.signatures.names import text
@@ -22,16 +23,18 @@ _BROKEN: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError
 
 @dataclass(frozen=True, slots=True)
 class RevocationItem:
-    """One CRL or OCSP response.
+    """One CRL or OCSP response; equal when its octets are.
 
     Attributes:
+        sha256: of its octets.
         value: asn1crypto's CertificateList or OCSPResponse.
         issued: thisUpdate.
         until: nextUpdate, if given.
         serials: certificates an OCSP response speaks of; None for a CRL.
     """
 
-    value: crl.CertificateList | ocsp.OCSPResponse
+    sha256: bytes
+    value: crl.CertificateList | ocsp.OCSPResponse = field(compare=False)
     issued: datetime
     until: datetime | None
     serials: frozenset[int] | None = None
@@ -45,7 +48,7 @@ class RevocationItem:
         """Whether it may say something about this certificate; whether it does is for its verification."""
         if self.serials is not None:
             return certificate.asn1.serial_number in self.serials
-        return bool(self.value.issuer == certificate.asn1.issuer)
+        return _same(self.value.issuer, certificate.asn1.issuer)
 
 
 class Fetcher(Protocol):
@@ -62,7 +65,9 @@ def read_crl(der: bytes) -> RevocationItem | None:
     try:
         value = crl.CertificateList.load(der)
         body = value["tbs_cert_list"]
-        return RevocationItem(value, body["this_update"].native, body["next_update"].native)
+        return RevocationItem(
+            sha256(der).digest(), value, body["this_update"].native, body["next_update"].native
+        )
     except _BROKEN:
         return None
 
@@ -75,7 +80,9 @@ def read_ocsp(der: bytes) -> RevocationItem | None:
             return None
         rows = value.response_data["responses"]
         serials = frozenset(row["cert_id"]["serial_number"].native for row in rows)
-        return RevocationItem(value, rows[0]["this_update"].native, rows[0]["next_update"].native, serials)
+        return RevocationItem(
+            sha256(der).digest(), value, rows[0]["this_update"].native, rows[0]["next_update"].native, serials
+        )
     except _BROKEN:
         return None
 
@@ -116,15 +123,20 @@ def chain(certificate: Certificate, others: Sequence[Certificate], deepest: int 
 
 def is_self_issued(certificate: Certificate) -> bool:
     """Whether subject and issuer are the same."""
-    return bool(certificate.asn1.subject == certificate.asn1.issuer)
+    return _same(certificate.asn1.subject, certificate.asn1.issuer)
 
 
 def may_issue(issuer: Certificate, certificate: Certificate) -> bool:
     """Whether names and key identifiers fit; signatures are for the path validation."""
-    if issuer.asn1.subject != certificate.asn1.issuer:
+    if not _same(issuer.asn1.subject, certificate.asn1.issuer):
         return False
     wanted, has = certificate.asn1.authority_key_identifier, issuer.asn1.key_identifier
     return wanted is None or has is None or wanted == has
+
+
+def _same(one: x509.Name, other: x509.Name) -> bool:
+    """Whether names are equal as RFC 5280 compares them, which is slow; most are equal in their octets."""
+    return bool(one.dump() == other.dump() or one.hashable == other.hashable)
 
 
 def covers_chains(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from pyhanko_certvalidator import ValidationContext
 from pyhanko_certvalidator.authority import AuthorityWithCert, TrustAnchor
 from pyhanko_certvalidator.errors import (
     CRLValidationError,
-    ExpiredError,
-    NotYetValidError,
     OCSPValidationError,
     PathError,
     RevokedError,
@@ -37,6 +36,8 @@ TOLERANCE: Final = timedelta(minutes=5)
 _DEEPEST: Final = 8
 _MOST_PATHS: Final = 16
 _MOST_STEPS: Final = 200
+_REMEMBERED: Final = 1024
+"""Answers that are kept: the same authorities, CRLs and signers come again and again."""
 _NO_CHECK: Final = CertRevTrustPolicy(
     RevocationCheckingPolicy(RevocationCheckingRule.NO_CHECK, RevocationCheckingRule.NO_CHECK)
 )
@@ -77,7 +78,6 @@ class Broken:
     """Why a path is not valid."""
 
     detail: str
-    validity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +115,21 @@ def check(path: Path, at: datetime) -> Broken | None:
     """Whether a path is valid at a moment, revocation aside (RFC 5280, 6); None when it is."""
     if not path.anchor.granted(at):
         return Broken("the trusted list does not grant the authority at that time")
-    context = _context(path, at, ())
+    bounds = [(one.asn1.not_valid_before, one.asn1.not_valid_after) for one in path.certificates]
+    start, end = max((row[0] for row in bounds), default=at), min((row[1] for row in bounds), default=at)
+    # while all of it is valid the answer is always the same
+    return _checked(path, start) if start <= at <= end else _check(path, at)
+
+
+def _check(path: Path, at: datetime) -> Broken | None:
     try:
-        _complete(async_validate_path(context, path.validator()))
-    except (ExpiredError, NotYetValidError) as error:
-        return Broken(str(error), validity=True)
+        _complete(async_validate_path(_context(path, at, ()), path.validator()))
     except (ValidationError, PathError, ValueError, TypeError, KeyError) as error:
         return Broken(str(error))
     return None
+
+
+_checked: Final = lru_cache(_REMEMBERED)(_check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +179,7 @@ def _conclusive(item: RevocationItem, certificate: Certificate, at: datetime) ->
     return item.until is not None and at <= item.until + TOLERANCE
 
 
+@lru_cache(_REMEMBERED)
 def _verified(path: Path, certificate: Certificate, item: RevocationItem) -> Status | None:
     """What one item says; None when it is not the right authority's, or about something else.
 

@@ -188,7 +188,7 @@ def by_id(document: Document, value: str) -> _Element:
     Raises:
         Unresolved: none, or several.
     """
-    found = document.ids.get(value) or document.ids.get(unquote(value), [])
+    found = document.with_id(value) or document.with_id(unquote(value))
     if len(found) != 1:
         raise Unresolved(reason("id-ambiguous" if found else "id-missing", id=value))
     return found[0]
