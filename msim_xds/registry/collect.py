@@ -83,22 +83,21 @@ class Collector:
         self._limit = limit
         self._patients: list[int] = []
 
-    def unknown_patients(self) -> list[str]:
+    def unknown_patients(self) -> Sequence[str]:
         """Take the patients that the query names; those that the registry does not know come back.
 
         One that was merged into another is not known any more (ITI TF-2 3.8.4.2.4).
         """
-        names = [cx.strip() for cx in self._query.patients]
+        names = self._query.patients
         dialect = self._terms.dialect
         if len(names) == 1:
-            rows = fetch(self._connection, patient_statement(dialect), {"cx": names[0], "limit": 1})
-            known = set(names) if rows else set()
-        else:
-            listed = {"given": as_list(self._connection, names), "limit": len(names)}
-            rows = fetch(self._connection, patients_statement(dialect), listed)
-            known = {cx for _, cx in rows}
-        self._patients = [row[0] for row in rows]
-        return [cx for cx in names if cx not in known]
+            one = {"cx": names[0].strip(), "limit": 1}
+            self._patients = [key for (key,) in fetch(self._connection, patient_statement(dialect), one)]
+            return () if self._patients else names
+        listed = {"given": as_list(self._connection, [cx.strip() for cx in names]), "limit": len(names)}
+        known = {cx: key for key, cx in fetch(self._connection, patients_statement(dialect), listed)}
+        self._patients = [*known.values()]
+        return [cx for cx in names if cx.strip() not in known]
 
     def collect(self) -> Found:
         """Everything that the query asks for; nothing when it names patients of whom none is known.
@@ -106,7 +105,7 @@ class Collector:
         Raises:
             Refused: XDSTooManyResults.
         """
-        if self._query.patients and not self._patients:
+        if not self._patients and self._query.patients:
             return Found(())
         found = _COLLECT[self._query.row.result](self)
         self._check(len(found.objects) + len(found.associations))
