@@ -168,7 +168,7 @@ def sign(
 ) -> bytes:
     """The document with a signature as last child of its root, or of the element that ``into`` finds."""
     plan = plan or Plan()
-    root = etree.fromstring(document)
+    root = etree.fromstring(document, etree.XMLParser(huge_tree=True))
     parent = root if into is None else root.find(into)
     assert parent is not None
     signature = template(plan)
