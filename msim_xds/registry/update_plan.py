@@ -47,6 +47,8 @@ class Facts:
         latest: latest versions by logicalID.
         before: the same entries as they were submitted, where the transaction compares attributes.
         connections: Approved Associations of the versions that get a successor.
+        outdated: keys of those among all these that have a later version; their status does not always say
+            so, since a link change of patients leaves them Deprecated.
         links: those of ``held`` that are Associations, by entryUUID.
         pairs: type, source and target of Approved Associations between objects that the request names.
         transforms: keys of named entries that are transforms of others.
@@ -58,6 +60,7 @@ class Facts:
     latest: Mapping[str, Latest]
     before: Mapping[str, DocumentEntry] = field(default_factory=dict)
     connections: Sequence[Connected] = ()
+    outdated: Collection[int] = frozenset()
     links: Mapping[str, Link] = field(default_factory=dict)
     pairs: Collection[tuple[int, int, int]] = frozenset()
     transforms: Collection[int] = frozenset()
@@ -128,7 +131,9 @@ class _Planner:
         self._facts = facts
         self._home = home
         self._objects = {
-            uuid: _Object(held.kind, held.patient_id, held.status, held.id)
+            uuid: _Object(
+                held.kind, held.patient_id, SUPERSEDED if held.id in facts.outdated else held.status, held.id
+            )
             for uuid, held in facts.held.items()
         }
         new: tuple[DocumentEntry | Folder, ...] = (*draft.submission.entries, *draft.submission.folders)
@@ -236,7 +241,7 @@ class _Planner:
         heir = self._heirs.get(end.id)
         if heir is not None:
             return heir.thing.entry_uuid if heir.propagates else None, self._facts.patient_id
-        return None if end.status == SUPERSEDED else end.entry_uuid, end.patient_id
+        return None if end.id in self._facts.outdated else end.entry_uuid, end.patient_id
 
     # --- submitted Associations ---------------------------------------------------------------------
 

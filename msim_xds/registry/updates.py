@@ -120,13 +120,17 @@ class Updates:
             for lid, each in latest.items()
             if transaction.name == ITI_92.name and each.kind in ENTRIES
         }
+        connections = versions.connections(connection, {each.id for each in latest.values()})
+        objects = {each.id for each in held.values()}
+        objects |= {end.id for each in connections for end in (each.source, each.target)}
         return Facts(
             patient_id,
             _patients(connection, draft),
             held,
             latest,
             before,
-            versions.connections(connection, {each.id for each in latest.values()}),
+            connections,
+            versions.outdated(connection, objects),
             links,
             versions.pairs(connection, named),
             holdings.transforms(connection, appended),

@@ -38,7 +38,6 @@ class End(NamedTuple):
     id: int
     entry_uuid: str
     kind: ObjectKind
-    status: int
     patient_id: int
 
 
@@ -66,6 +65,11 @@ def latest(connection: Connection, logical_ids: Collection[str]) -> dict[str, La
     """The latest versions of these logical objects, by logicalID."""
     rows = (Latest(*row) for row in _ask(connection, _LATEST, logical_ids))
     return {row.logical_id: row._replace(kind=ObjectKind(row.kind)) for row in rows}
+
+
+def outdated(connection: Connection, ids: Collection[int]) -> set[int]:
+    """Those of these objects that have a later version, whatever their status says of it."""
+    return {key for (key,) in _ask(connection, _OUTDATED, ids)}
 
 
 def connections(connection: Connection, ids: Collection[int]) -> list[Connected]:
@@ -105,15 +109,13 @@ _object, _association = registry_object.c, association.c
 _GIVEN: Final[BindParameter[Any]] = bindparam("given")
 _LATER: Final = registry_object.alias("later")
 #: Later versions are found by uq_registry_object_version, whose condition must be said to be used.
-_NEWEST: Final = select(*(_object[name] for name in Latest._fields)).where(
-    not_(
-        exists().where(
-            _LATER.c.logical_id == _object.logical_id,
-            _LATER.c.logical_id != _LATER.c.entry_uuid,
-            _LATER.c.version > _object.version,
-        )
-    )
+_HAS_LATER: Final = exists().where(
+    _LATER.c.logical_id == _object.logical_id,
+    _LATER.c.logical_id != _LATER.c.entry_uuid,
+    _LATER.c.version > _object.version,
 )
+_OUTDATED: Final = Prepared(select(_object.id).where(among(_object.id, _GIVEN), _HAS_LATER))
+_NEWEST: Final = select(*(_object[name] for name in Latest._fields)).where(not_(_HAS_LATER))
 _LATEST: Final = Prepared(
     union_all(
         _NEWEST.where(among(_object.entry_uuid, _GIVEN), _object.logical_id == _object.entry_uuid),

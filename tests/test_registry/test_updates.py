@@ -16,7 +16,7 @@ from msim_xds.findings import Refused
 from msim_xds.ihe.names import AssociationType, ResponseStatus
 from msim_xds.ihe.transactions import ITI_57, ITI_61, ITI_92
 from msim_xds.metadata import ebrim
-from msim_xds.registry import merging, patients
+from msim_xds.registry import merging, patients, records
 from msim_xds.registry.columns import APPROVED, DEPRECATED, SUPERSEDED
 from msim_xds.registry.updates import UpdateService
 from msim_xds.wire import safexml
@@ -337,6 +337,30 @@ class TestStatuses:
         after = updating.census()
         assert after["association"] == before["association"]
         assert after["registry_object"] == before["registry_object"] + 1
+
+
+class TestOlderVersions:
+    """Also those that a link change of patients has left Deprecated instead of superseded."""
+
+    @pytest.fixture
+    def older(self, updating: Updating) -> str:
+        entry = updating.added()
+        updating.updated(entry)
+        with updating.database.write() as connection:
+            records.deprecate(connection, [updating.object(entry).id])
+        return entry
+
+    def test_they_are_not_approved_again(self, updating: Updating, older: str) -> None:
+        (finding,) = updating.refused_update(update(status_change(older, DEPRECATED_URN, APPROVED_URN)))
+        assert (finding.code, finding.attribute) == ("XDSMetadataUpdateError", "targetObject")
+
+    def test_their_associations_go_nowhere(self, updating: Updating) -> None:
+        target = updating.added()
+        entry = updating.related(target, APND)
+        updating.updated(entry, propagation="no")
+        with updating.database.write() as connection:
+            records.deprecate(connection, [updating.object(entry).id])
+        assert updating.related_to(updating.updated(target)) == []
 
 
 class TestPatients:

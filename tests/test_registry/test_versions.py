@@ -7,7 +7,7 @@ import pytest
 from msim_xds.database.engine import Database
 from msim_xds.ihe.names import AssociationType, ObjectKind
 from msim_xds.registry import versions
-from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, SUPERSEDED
+from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE
 from tests.support.metadata import new_uuid
 from tests.support.updates import status_change, update
 from tests.test_registry.registering import APND
@@ -56,8 +56,10 @@ def test_connections(updating: Updating) -> None:
     assert [each.source.kind for each in found] == [ObjectKind.STABLE_DOCUMENT_ENTRY, ObjectKind.FOLDER]
     updating.updated(target)
     with updating.database.read() as connection:
-        (first, _, _) = versions.connections(connection, ids)
-    assert first.target.status == SUPERSEDED
+        found = versions.connections(connection, ids)
+        ends = {end.id for each in found for end in (each.source, each.target)}
+        assert versions.outdated(connection, ends) == {updating.object(target).id}
+    assert len(found) == 3
 
 
 def test_links_and_pairs(updating: Updating) -> None:
