@@ -54,8 +54,8 @@ class Prepared:
         task: which.
         composed: what it brings.
         is_history: it tells of the past.
-        draft: ready for the registry; None for a task that is refused already, or empty.
-        findings: why it is refused.
+        draft: what the registry is asked about; None for a task that is no submission, or empty.
+        findings: why it is no submission.
     """
 
     task: Task
@@ -63,6 +63,11 @@ class Prepared:
     is_history: bool = False
     draft: Draft | None = None
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_acceptable(self) -> bool:
+        """Whether nothing speaks against it that can be said without the registry."""
+        return self.draft is not None and not errors(self.draft.findings)
 
     @property
     def objects(self) -> int:
@@ -138,7 +143,7 @@ class Desk:
         try:
             for each in prepared:
                 self._prepare(each)
-            kept = [p for each in prepared if each.draft is not None for p in each.composed.parts.values()]
+            kept = [part for each in prepared if each.is_acceptable for part in each.composed.parts.values()]
             if kept:
                 self._services.store.commit(kept)
         finally:
@@ -185,15 +190,13 @@ class Desk:
         return Line(documents=(DocumentLine(path=task.name),))
 
     def _draft(self, prepared: Prepared, reading: Reading) -> Draft:
-        """The draft of a submission whose documents are there. Raises Refused."""
+        """The draft of a submission. Raises Refused where documents and entries are no pairs."""
         parts = prepared.composed.parts
         if found := list(mismatches(reading.submission, parts)):
             raise Refused([*found, *reading.findings])
         own = self._services.settings.repository.unique_id
         stored = {name: Stored(part.sha1, part.size, own) for name, part in parts.items()}
         draft = self._services.registration.draft(reading.with_stored(stored), ITI_41)
-        if errors(draft.findings):
-            raise Refused(draft.findings)
         return as_history(draft) if prepared.is_history else draft
 
     # --- in the transaction -------------------------------------------------------------------------
@@ -231,7 +234,7 @@ class Desk:
     def _remarks(self, connection: Connection, group: Sequence[Prepared]) -> Iterator[Remark]:
         """Register each, and say what became of it; the empty ones are passed over."""
         drafts = [each.draft for each in group if each.draft is not None]
-        patients.lock_all(connection, {draft.patient for draft in drafts})
+        patients.lock_all(connection, {draft.patient for draft in drafts} - {""})
         digests = self._digests(connection, drafts)
         for each in group:
             if each.findings:
@@ -241,7 +244,7 @@ class Desk:
 
     def _digests(self, connection: Connection, drafts: Sequence[Draft]) -> dict[str, bytes | None]:
         """Digests of those submissions that are there already, by the uniqueId of their SubmissionSet."""
-        wanted = {_set_id(draft) for draft in drafts}
+        wanted = {_set_id(draft) for draft in drafts} - {""}
         known = holdings.identities(connection, wanted) if wanted else {}
         return {unique_id: each.submission_digest for unique_id, each in known.items()}
 
@@ -251,7 +254,7 @@ class Desk:
         name = prepared.task.name
         try:
             draft, notes = self._completed(connection, prepared)
-            if digests.get(_set_id(draft)) == draft.digest:
+            if digests.get(_set_id(draft)) == draft.digest and prepared.is_acceptable:
                 return Remark(name, Outcome.PRESENT)
             with savepoint(connection, Refused):
                 warnings = self._services.registration.register(connection, draft)
@@ -262,11 +265,14 @@ class Desk:
         return Remark(name, Outcome.IMPORTED, warnings, [*prepared.composed.notes, *notes])
 
     def _completed(self, connection: Connection, prepared: Prepared) -> tuple[Draft, list[str]]:
-        """The draft with the relations that needed the registry. Raises Refused."""
+        """The draft with the relations that needed the registry. Raises Refused.
+
+        One that is not acceptable stays as it is, to be refused: its documents were not kept.
+        """
         if prepared.draft is None:
             raise RuntimeError("nothing is drafted")
         composed = prepared.composed
-        if not composed.wanted:
+        if not composed.wanted or not prepared.is_acceptable:
             return prepared.draft, []
         unique_ids = {each.unique_id for each in composed.wanted}
         found = holdings.registered_as(connection, unique_ids)
@@ -289,7 +295,8 @@ def _groups(prepared: Sequence[Prepared]) -> Iterator[list[Prepared]]:
 
 
 def _set_id(draft: Draft) -> str:
-    return draft.submission.submission_sets[0].unique_id or ""
+    sets = draft.submission.submission_sets
+    return (sets[0].unique_id or "") if sets else ""
 
 
 def _documents(draft: Draft, prepared: Prepared) -> list[StoredDocument]:

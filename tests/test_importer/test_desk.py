@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from msim_xds.app import open_node, open_services
 from msim_xds.findings import Finding, Refused
 from msim_xds.importer.desk import Desk, Order, Overtaken
 from msim_xds.importer.plan import make_plan
+from msim_xds.importer.progress import Progress
 from msim_xds.importer.running import begin
 from msim_xds.repository import scrub
 from msim_xds.settings import LimitSettings, PatientSettings, RegistrySettings, Settings
@@ -70,8 +72,6 @@ def put(source: Path, name: str, content: bytes) -> None:
 
 
 def is_sound(settings: Settings) -> scrub.Report:
-    from datetime import UTC, datetime, timedelta
-
     node = open_node(settings)
     try:
         tomorrow = datetime.now(UTC) + timedelta(days=1)
@@ -514,7 +514,12 @@ def test_many_objects_are_several_transactions(
     desk = desk_of(settings, path)
     positions = []
     save = desk._journal.save
-    monkeypatch.setattr(desk._journal, "save", lambda c, p: (positions.append(p.position), save(c, p)))
+
+    def noted(connection: Any, progress: Progress) -> None:
+        positions.append(progress.position)
+        save(connection, progress)
+
+    monkeypatch.setattr(desk._journal, "save", noted)
     monkeypatch.setattr("msim_xds.importer.desk._MOST_OBJECTS", 6)  # a set, an entry and their association: 3
     desk.register(desk.prepare(list(make_plan(path).tasks(0))))
     assert positions == [2, 4, 5]
