@@ -156,7 +156,7 @@ class Snapshots:
     def _set(self, made: Assembled, outdated: Sequence[Holding]) -> SubmissionSet:
         """As the on-demand entry came: by the same source, of the same kind."""
         replaced = sorted(each.entry_uuid for each in outdated)
-        seed = hashlib.sha256(" ".join((made.unique_id, *replaced)).encode()).hexdigest()
+        seed = hashlib.sha256(" ".join((made.unique_id, made.holding.entry_uuid, *replaced)).encode())
         return replace(
             made.submission,
             entry_uuid=self._clerk.new_uuid(),
@@ -166,7 +166,7 @@ class Snapshots:
             title=_title(made),
             comments=(),
             patient_id=made.entry.patient_id,
-            unique_id=f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, seed).int}",
+            unique_id=f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, seed.hexdigest()).int}",
             submission_time=self._now(made),
             intended_recipients=(),
             extra=(),

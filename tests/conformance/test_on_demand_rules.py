@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.conformance.node import FAILURE, SUCCESS, Node
+from tests.conformance.node import FAILURE, SUCCESS, Node, Outcome
 from tests.conformance.world import APND, RPLC, SNAPSHOT, World, held, member
 from tests.support.metadata import (
     APPROVED,
@@ -27,6 +28,7 @@ from tests.support.metadata import (
 )
 from tests.support.queries import ON_DEMAND, STABLE, many, one
 
+SET = "SubmissionSet01"
 METADATA = (FAILURE, "XDSRegistryMetadataError")
 DONE = (SUCCESS,)
 
@@ -173,3 +175,30 @@ class TestQueries:
         slots = {each.get("name") for each in entry.iterchildren("{*}Slot")}
         assert not slots & {"creationTime", "hash", "size"}
         assert (entry.get("objectType"), entry.get("lid")) == (ON_DEMAND, uuid)
+
+
+@pytest.mark.parametrize(
+    ("update", "slots"),
+    [(Node.update_restricted, {}), (Node.update, {}), (Node.update, {"AssociationPropagation": "no"})],
+)
+def test_its_metadata_may_be_updated(
+    tmp_path: Path, update: Callable[[Node, bytes], Outcome], slots: dict[str, str], database_url: str
+) -> None:
+    """The new version has no hash either, and the snapshot of the old one keeps none from being made."""
+    node = Node(tmp_path, database_url, on_demand={"persist": True})
+    first, second, unique_id = new_uuid(), new_uuid(), new_oid()
+
+    def entry(id: str, **options: Any) -> str:
+        summary = ("60591-5", "2.16.840.1.113883.6.1", "Patient summary Document")
+        return on_demand_entry(id, unique_id=unique_id, codes={"typeCode": summary}, **options)
+
+    assert node.register_on_demand(of(entry(first), original(first))).short == DONE
+    before = node.retrieve(unique_id)
+    annotated = association(SET, second, status="Original", slots={"PreviousVersion": "1", **slots})
+    version = entry(second, comments="poprawka", attributes=f' lid="{first}"')
+    outcome = update(node, of(version, annotated))
+    assert outcome.short == DONE, outcome.texts
+    for _ in range(2):
+        after = node.retrieve(unique_id)
+        assert after.short == DONE, after.texts
+        assert after.documents == before.documents
