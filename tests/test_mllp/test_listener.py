@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import socket
 import ssl
 import threading
@@ -10,13 +11,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 
 from msim_xds.mllp.feed import Feed
 from msim_xds.mllp.framing import Frame, framed
-from msim_xds.mllp.listener import tls_context
+from msim_xds.mllp.listener import Listener, tls_context
 from msim_xds.registry.identity import PatientIdentity
 from msim_xds.settings import MllpSettings
 from tests.test_mllp.conftest import Dial, Line, serving
@@ -131,6 +133,34 @@ def test_further_connections_wait() -> None:
         first.connection.close()
         third.connection.settimeout(20)
         assert third.receive() == b"C"
+
+
+class Exhausted(socket.socket):
+    """A listening socket of a process that has no files left, for a while."""
+
+    failures = 2
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if Exhausted.failures:
+            Exhausted.failures -= 1
+            raise OSError(errno.EMFILE, "too many open files")
+        return super().accept()
+
+
+def test_connections_wait_while_no_file_is_left() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as created,
+        Exhausted(fileno=created.detach()) as listening,
+        structlog.testing.capture_logs() as logs,
+    ):
+        listener = Listener(listening, echo, MllpSettings())
+        thread = threading.Thread(target=listener.serve)
+        thread.start()
+        with socket.create_connection(listening.getsockname(), 20) as connection:
+            assert Line(connection).exchange(b"a") == b"A"
+        listener.stop()
+        thread.join(20)
+    assert [(log["event"], log["errno"]) for log in logs] == [("no connection accepted", errno.EMFILE)] * 2
 
 
 def test_a_sender_that_goes_away_harms_nobody() -> None:
