@@ -63,7 +63,7 @@ class Shelf:
         statement = fragment_statement(self._dialect, table)
         parameters = {"given": given(connection, list(rows)), "limit": len(rows)}
         found = fetch(connection, statement, parameters)
-        moved = {rows[key][PATIENT] for key, *_, submitted in found if submitted is not None}
+        moved = {rows[row[ID]][PATIENT] for row in found if row[-1] is not None}
         names = patients.names(connection, moved)
         for key, kind, home, dictionary, packed, submitted in found:
             row = rows[key]
