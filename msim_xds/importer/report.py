@@ -98,10 +98,10 @@ def reasons(path: Path) -> list[tuple[str, int, str]]:
         if entry["outcome"] != Outcome.REFUSED:
             continue
         errors = [each for each in entry.get("findings", ()) if each["severity"] == "error"]
-        codes = {each["code"]: f"{each['object']} {each['attribute']} {each['problem']}" for each in errors}
-        counts.update(codes.keys())
-        for code, text in codes.items():
-            examples.setdefault(code, f"{entry['name']}: {text}")
+        counts.update({each["code"] for each in errors})
+        for each in errors:
+            said = " ".join(filter(None, (each["object"], each["attribute"], each["problem"])))
+            examples.setdefault(each["code"], f"{entry['name']}: {said}")
     return [(code, count, examples[code]) for code, count in counts.most_common(_SUMMARY_CODES)]
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import IntegrityError
 
-from msim_xds.database.engine import Database, allocate
+from msim_xds.database.engine import Database, allocate, savepoint
 from msim_xds.database.schema import association, patient
 from msim_xds.settings import DatabaseSettings
 
@@ -54,6 +54,27 @@ def test_write_rolls_back_on_any_exception(database: Database) -> None:
         interrupted()
     _add(database, 2)
     assert _count(database) == 1
+
+
+def test_a_part_is_undone_alone(database: Database) -> None:
+    def add(connection: Connection, number: int) -> None:
+        row = {"id": number, "cx": f"{number}^^^&1.2.3&ISO", "announced": False}
+        connection.execute(patient.insert(), row)
+
+    def broken(connection: Connection) -> None:
+        with savepoint(connection, IntegrityError):
+            add(connection, 2)
+            add(connection, 1)
+
+    with database.write() as connection:
+        with savepoint(connection, IntegrityError):
+            add(connection, 1)
+        with pytest.raises(IntegrityError):
+            broken(connection)
+        with savepoint(connection, IntegrityError):
+            add(connection, 3)
+    with database.read() as connection:
+        assert connection.execute(select(patient.c.id).order_by(patient.c.id)).scalars().all() == [1, 3]
 
 
 def test_a_broken_constraint_is_told_and_leaves_the_connection_usable(database: Database) -> None:

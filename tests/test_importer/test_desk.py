@@ -561,6 +561,19 @@ def test_an_orphan_that_is_just_removed_refuses_its_submission_only(
     assert is_sound(settings).documents == 1
 
 
+def test_documents_in_an_object_store(s3_settings: Settings, source: Path) -> None:
+    names = versions(source, 20)
+    path = write_manifest(source, [version(each) for each in range(20)])
+    summary = imported(s3_settings, path)
+    assert counts(summary) == (20, 0, 0), remarks(summary)
+    report = is_sound(s3_settings)
+    assert (report.documents, report.counts) == (20, {})
+    node = open_node(s3_settings)
+    found = answer(node, retrieve(*(wanted(REPOSITORY, name) for name in names)), retrieve=True).documents
+    assert [b"".join(each.chunks) for each in found] == [b"<v>%d</v>" % each for each in range(20)]
+    node.close()
+
+
 def test_a_registry_elsewhere_cannot_be_imported_into(tmp_path: Path, source: Path) -> None:
     settings = settings_of(tmp_path / "data", registry=RegistrySettings(url="http://127.0.0.1:1/"))
     with pytest.raises(ValueError, match=r"registry\.url"):

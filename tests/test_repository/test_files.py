@@ -110,6 +110,36 @@ def test_short_writes_are_continued(file_store: FileStore, monkeypatch: pytest.M
     assert file_store.read(part) == b"0123456789"
 
 
+def test_many_at_once(file_store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = [b"%d" % number for number in range(100)]
+    parts = [staged(file_store, content) for content in contents]
+    synced: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), real(fd))[1])
+    file_store.commit(parts)
+    folders = {part.sha256[:2] for part in parts}
+    assert len(synced) == len(parts) + len(folders)
+    assert [file_store.read(part) for part in parts] == contents
+
+
+def test_one_failed_sync_of_many_is_no_commit(file_store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [staged(file_store, b"%d" % number) for number in range(100)]
+    real, turns = os.fsync, iter(range(1000))
+
+    def broken(fd: int) -> None:
+        if next(turns) == 50:
+            raise OSError(errno.EIO, "Input/output error")
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        file_store.commit(parts)
+    monkeypatch.undo()
+    assert list(file_store.blobs()) == []
+    file_store.commit(parts)
+    assert len(list(file_store.blobs())) == 100
+
+
 def test_failed_sync_is_no_commit(file_store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(fd: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
