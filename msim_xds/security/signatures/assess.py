@@ -121,7 +121,7 @@ class Assessor:
         """The best path of a certificate, and what is wrong with it at ``times.best``."""
         others = [*dict.fromkeys([*material, *self.trust.others])]
         found = paths.candidates(leaf, others, self.trust.anchors_for(time_stamps=time_stamps))
-        inside = min(max(times.best, leaf.asn1.not_valid_before), leaf.asn1.not_valid_after)
+        inside = min(max(times.best, leaf.start), leaf.end)
         broken = ""
         for path in found:
             document.budget.check_time()
@@ -218,7 +218,7 @@ def _revocation(moment: datetime, times: Times, *, is_leaf: bool) -> Finding:
 
 def _outside(leaf: Certificate, times: Times, *, known_good: bool) -> Finding | None:
     """What follows from a certificate that is not valid at the time of the signature."""
-    start, end = leaf.asn1.not_valid_before, leaf.asn1.not_valid_after
+    start, end = leaf.start, leaf.end
     if times.best < start:
         return Sub.NOT_YET_VALID, reason("not-yet-valid", date=start.date().isoformat())
     if times.best <= end:

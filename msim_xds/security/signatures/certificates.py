@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from asn1crypto import core, x509
@@ -55,6 +57,8 @@ _SHORT: Final = {
     "title": "T",
     "organization_identifier": "organizationIdentifier",
 }
+BROKEN: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, IndexError)
+"""What asn1crypto raises for octets that are not what they should be."""
 _QC_STATEMENTS: Final = "1.3.6.1.5.5.7.1.3"
 _QC_NAMES: Final = {
     "0.4.0.1862.1.1": "qualified",
@@ -101,15 +105,28 @@ class CertificateRef:
             value = _IssuerSerial.load(self.issuer_serial, strict=True)
             names = [name.chosen for name in value["issuer"] if name.name == "directory_name"]
             serial = value["serial_number"].native
-            return bool(serial != certificate.asn1.serial_number or certificate.asn1.issuer not in names)
-        except (ValueError, TypeError, KeyError):
+            return bool(serial != certificate.serial or certificate.asn1.issuer not in names)
+        except BROKEN:
             return True
 
 
 class Certificate:
-    """An X.509 certificate, read leniently: what is wrong with it is for the path to say."""
+    """An X.509 certificate, read leniently: what is wrong with it is for the path to say.
 
-    __slots__ = ("asn1", "der", "sha256")
+    What is asked for often, or by several threads, is read once: asn1crypto parses lazily and is slow.
+
+    Attributes:
+        der: its octets.
+        asn1: asn1crypto's value.
+        sha256: of its octets, for logs that must not name people.
+        key: the public key; None for kinds that sign nothing here.
+        subject_name, issuer_name: names in a form that compares as RFC 5280 wants.
+        key_id, authority_key_id: key identifiers, where given.
+        serial: the serial number.
+        start, end: its validity.
+        key_usages: keyUsage bits; empty where the extension is absent.
+        extensions: OIDs of its extensions.
+    """
 
     def __init__(self, der: bytes) -> None:
         """Read it.
@@ -117,28 +134,32 @@ class Certificate:
         Raises:
             ValueError: it is not a certificate.
         """
-        try:
-            self.asn1 = x509.Certificate.load(der)
-            self.asn1.subject.native, self.asn1.public_key.native  # noqa: B018  # parse errors come out here
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-            raise ValueError("not a certificate") from error
         self.der = der
         self.sha256 = hashlib.sha256(der).hexdigest()
+        try:
+            self._read(x509.Certificate.load(der))
+        except BROKEN as error:
+            raise ValueError("not a certificate") from error
+
+    def _read(self, value: x509.Certificate) -> None:
+        self.asn1 = value
+        self.subject_name, self.issuer_name = name_key(value.subject), name_key(value.issuer)
+        self.serial: int = value.serial_number
+        self.start: datetime = value.not_valid_before
+        self.end: datetime = value.not_valid_after
+        self.key_id: bytes | None = value.key_identifier
+        self.authority_key_id: bytes | None = value.authority_key_identifier
+        usage = value.key_usage_value
+        self.key_usages: frozenset[str] = frozenset(usage.native) if usage is not None else frozenset()
+        self.extensions = frozenset(one["extn_id"].dotted for one in value["tbs_certificate"]["extensions"])
+        self.key = _key(value)
+        value.native  # noqa: B018  # parsed to the end, so that no thread finds it half parsed
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Certificate) and self.der == other.der
+        return self is other or (isinstance(other, Certificate) and self.der == other.der)
 
     def __hash__(self) -> int:
         return hash(self.der)
-
-    @property
-    def key(self) -> Key | None:
-        """Its public key; None for kinds that sign nothing here."""
-        try:
-            key = load_der_public_key(self.asn1.public_key.dump())
-        except (ValueError, UnsupportedAlgorithm):
-            return None
-        return key if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) else None
 
     @property
     def subject(self) -> str:
@@ -151,23 +172,39 @@ class Certificate:
         return _name(self.asn1.issuer)
 
     @property
-    def key_usages(self) -> frozenset[str]:
-        """KeyUsage bits; empty where the extension is absent."""
-        usage = self.asn1.key_usage_value
-        return frozenset(usage.native) if usage is not None else frozenset()
-
-    @property
     def qualifications(self) -> tuple[str, ...]:
         """Known QCStatements: qualified, QSCD, eSign, eSeal."""
         for extension in self.asn1["tbs_certificate"]["extensions"]:
             if extension["extn_id"].dotted == _QC_STATEMENTS:
+                value = extension["extn_value"]
                 try:
-                    return tuple(
-                        _statements(extension["extn_value"].parsed or extension["extn_value"].native)
-                    )
-                except (ValueError, TypeError, KeyError):
+                    return tuple(_statements(value.parsed or value.native))
+                except BROKEN:
                     return ()
         return ()
+
+
+@lru_cache(512)
+def certificate(der: bytes) -> Certificate:
+    """The certificate in DER; the same signers and authorities come again and again.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    return Certificate(der)
+
+
+def name_key(name: x509.Name) -> str:
+    """A name in a form that is equal for equal names (RFC 5280, 7.1)."""
+    return str(name.hashable)
+
+
+def _key(value: x509.Certificate) -> Key | None:
+    try:
+        key = load_der_public_key(value.public_key.dump())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) else None
 
 
 class _Statement(core.Sequence):  # type: ignore[misc]
@@ -226,7 +263,7 @@ def _readable(values: Iterable[str]) -> Iterator[Certificate]:
         if der and der not in seen:
             seen.add(der)
             try:
-                yield Certificate(der)
+                yield certificate(der)
             except ValueError:
                 continue
 

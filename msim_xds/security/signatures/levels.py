@@ -115,7 +115,7 @@ def _one_token_each(properties: Properties) -> bool:
 def _stamped_in_time(properties: Properties, stamps: Sequence[Stamp], signer: Certificate | None) -> bool:
     if signer is None or not _one_token_each(properties):
         return False
-    end = signer.asn1.not_valid_after
+    end = signer.end
     return all(
         stamp.token is not None and stamp.token.gen_time <= end
         for stamp in stamps

@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from asn1crypto import crl, ocsp, x509
+from asn1crypto import crl, ocsp
 
-from msim_xds.security.signatures.certificates import Certificate
+from msim_xds.security.signatures.certificates import BROKEN, Certificate, name_key
 from msim_xds.security.signatures.names import text
 from msim_xds.security.signatures.references import decode_base64
 from msim_xds.security.signatures.table import Limits
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
-
-_BROKEN: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, IndexError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +28,7 @@ class RevocationItem:
         value: asn1crypto's CertificateList or OCSPResponse.
         issued: thisUpdate.
         until: nextUpdate, if given.
+        issuer_name: whose CRL it is; '' for an OCSP response.
         serials: certificates an OCSP response speaks of; None for a CRL.
     """
 
@@ -37,6 +36,7 @@ class RevocationItem:
     value: crl.CertificateList | ocsp.OCSPResponse = field(compare=False)
     issued: datetime
     until: datetime | None
+    issuer_name: str = ""
     serials: frozenset[int] | None = None
 
     @property
@@ -47,8 +47,8 @@ class RevocationItem:
     def concerns(self, certificate: Certificate) -> bool:
         """Whether it may say something about this certificate; whether it does is for its verification."""
         if self.serials is not None:
-            return certificate.asn1.serial_number in self.serials
-        return _same(self.value.issuer, certificate.asn1.issuer)
+            return certificate.serial in self.serials
+        return self.issuer_name == certificate.issuer_name
 
 
 class Fetcher(Protocol):
@@ -66,9 +66,13 @@ def read_crl(der: bytes) -> RevocationItem | None:
         value = crl.CertificateList.load(der)
         body = value["tbs_cert_list"]
         return RevocationItem(
-            sha256(der).digest(), value, body["this_update"].native, body["next_update"].native
+            sha256(der).digest(),
+            value,
+            body["this_update"].native,
+            body["next_update"].native,
+            name_key(value.issuer),
         )
-    except _BROKEN:
+    except BROKEN:
         return None
 
 
@@ -81,9 +85,13 @@ def read_ocsp(der: bytes) -> RevocationItem | None:
         rows = value.response_data["responses"]
         serials = frozenset(row["cert_id"]["serial_number"].native for row in rows)
         return RevocationItem(
-            sha256(der).digest(), value, rows[0]["this_update"].native, rows[0]["next_update"].native, serials
+            sha256(der).digest(),
+            value,
+            rows[0]["this_update"].native,
+            rows[0]["next_update"].native,
+            serials=serials,
         )
-    except _BROKEN:
+    except BROKEN:
         return None
 
 
@@ -123,20 +131,15 @@ def chain(certificate: Certificate, others: Sequence[Certificate], deepest: int 
 
 def is_self_issued(certificate: Certificate) -> bool:
     """Whether subject and issuer are the same."""
-    return _same(certificate.asn1.subject, certificate.asn1.issuer)
+    return certificate.subject_name == certificate.issuer_name
 
 
 def may_issue(issuer: Certificate, certificate: Certificate) -> bool:
     """Whether names and key identifiers fit; signatures are for the path validation."""
-    if not _same(issuer.asn1.subject, certificate.asn1.issuer):
+    if issuer.subject_name != certificate.issuer_name:
         return False
-    wanted, has = certificate.asn1.authority_key_identifier, issuer.asn1.key_identifier
+    wanted, has = certificate.authority_key_id, issuer.key_id
     return wanted is None or has is None or wanted == has
-
-
-def _same(one: x509.Name, other: x509.Name) -> bool:
-    """Whether names are equal as RFC 5280 compares them, which is slow; most are equal in their octets."""
-    return bool(one.dump() == other.dump() or one.hashable == other.hashable)
 
 
 def covers_chains(

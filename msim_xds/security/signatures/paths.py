@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,7 +29,7 @@ from pyhanko_certvalidator.revinfo.validate_crl import verify_crl
 from pyhanko_certvalidator.revinfo.validate_ocsp import verify_ocsp_response
 from pyhanko_certvalidator.validate import async_validate_path
 
-from msim_xds.security.signatures.certificates import Certificate
+from msim_xds.security.signatures.certificates import BROKEN, Certificate
 from msim_xds.security.signatures.material import RevocationItem, may_issue
 from msim_xds.security.signatures.trust import Anchor
 
@@ -45,6 +46,8 @@ _NO_CHECK: Final = CertRevTrustPolicy(
 _NEVER_REVOKED: Final = frozenset(["2.5.29.56", "0.4.0.194121.2.1"])
 """noRevAvail (RFC 9608) and validity-assured short-term certificates (EN 319 412-1)."""
 T = TypeVar("T")
+_one_at_a_time: Final = threading.Lock()
+"""asn1crypto parses CRLs while they are looked at; threads that share one would find it half parsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def check(path: Path, at: datetime) -> Broken | None:
     """Whether a path is valid at a moment, revocation aside (RFC 5280, 6); None when it is."""
     if not path.anchor.granted(at):
         return Broken("the trusted list does not grant the authority at that time")
-    bounds = [(one.asn1.not_valid_before, one.asn1.not_valid_after) for one in path.certificates]
+    bounds = [(one.start, one.end) for one in path.certificates]
     start, end = max((row[0] for row in bounds), default=at), min((row[1] for row in bounds), default=at)
     # while all of it is valid the answer is always the same
     return _checked(path, start) if start <= at <= end else _check(path, at)
@@ -124,7 +127,7 @@ def check(path: Path, at: datetime) -> Broken | None:
 def _check(path: Path, at: datetime) -> Broken | None:
     try:
         _complete(async_validate_path(_context(path, at, ()), path.validator()))
-    except (ValidationError, PathError, ValueError, TypeError, KeyError) as error:
+    except (ValidationError, PathError, *BROKEN) as error:
         return Broken(str(error))
     return None
 
@@ -156,9 +159,7 @@ def status(path: Path, place: int, items: Iterable[RevocationItem], span: Span) 
     means that it was good.
     """
     certificate = path.certificates[place]
-    if any(
-        one["extn_id"].dotted in _NEVER_REVOKED for one in certificate.asn1["tbs_certificate"]["extensions"]
-    ):
+    if certificate.extensions & _NEVER_REVOKED:
         return Status(good=True)
     good = False
     for item in items:
@@ -175,7 +176,7 @@ def status(path: Path, place: int, items: Iterable[RevocationItem], span: Span) 
 
 def _conclusive(item: RevocationItem, certificate: Certificate, at: datetime) -> bool:
     if item.issued >= at:
-        return bool(item.issued <= certificate.asn1.not_valid_after)
+        return bool(item.issued <= certificate.end)
     return item.until is not None and at <= item.until + TOLERANCE
 
 
@@ -222,7 +223,8 @@ def _context(path: Path, moment: datetime, items: Sequence[RevocationItem]) -> V
 def _complete(coroutine: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine that waits for nothing, because the library is given no fetcher."""
     try:
-        coroutine.send(None)
+        with _one_at_a_time:
+            coroutine.send(None)
     except StopIteration as end:
         result: T = end.value
         return result

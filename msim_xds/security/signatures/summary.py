@@ -135,8 +135,8 @@ def _warnings(facts: Facts, document: Document) -> Iterator[Reason]:
         yield reason("issuer-serial")
     if any(row.role is Role.SIGNED_PROPERTIES and not row.outcome.type for row in facts.placed):
         yield reason("type-missing")
-    claimed, validity = moment(props.signing_time), facts.signer.asn1
-    if claimed is not None and not validity.not_valid_before <= claimed <= validity.not_valid_after:
+    claimed = moment(props.signing_time)
+    if claimed is not None and not facts.signer.start <= claimed <= facts.signer.end:
         yield reason("claimed-time")
     data = [row for row in facts.placed if row.role not in BESIDE_DATA]
     inside = any(row.outcome.target is not None and row.outcome.target.element is not None for row in data)

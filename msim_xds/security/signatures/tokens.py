@@ -8,13 +8,12 @@ from typing import Final
 
 from asn1crypto import algos, cms, core, tsp, x509
 
-from msim_xds.security.signatures.certificates import Certificate, verifies
+from msim_xds.security.signatures.certificates import BROKEN, Certificate, certificate, name_key, verifies
 from msim_xds.security.signatures.reasons import Reason, reason
 from msim_xds.security.signatures.table import DIGESTS, Scheme
 
 _NAMES: Final = {row.name for row in DIGESTS.values()}
 _SCHEMES: Final = {"rsassa_pkcs1v15": Scheme.RSA, "rsassa_pss": Scheme.PSS, "ecdsa": Scheme.EC}
-_BROKEN: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, IndexError)
 
 
 class BadToken(ValueError):
@@ -53,7 +52,7 @@ class Token:
         """
         try:
             self._read(der)
-        except _BROKEN as error:
+        except BROKEN as error:
             raise BadToken(str(error)) from None
 
     def _read(self, der: bytes) -> None:
@@ -82,7 +81,7 @@ class Token:
                 return reason("token-signature")
             if not self._names_signer():
                 return reason("token-binding")
-        except _BROKEN:
+        except BROKEN:
             return reason("token-signature")
         return None if _may_stamp(self.signer) else reason("token-usage")
 
@@ -140,27 +139,26 @@ def _certificates(values: cms.CertificateSet) -> tuple[Certificate, ...]:
     for value in values if isinstance(values, cms.CertificateSet) else ():
         if isinstance(value.chosen, x509.Certificate):
             try:
-                found.append(Certificate(value.chosen.dump()))
+                found.append(certificate(value.chosen.dump()))
             except ValueError:
                 continue
     return tuple(found)
 
 
-def _identifies(sid: cms.SignerIdentifier, certificate: Certificate) -> bool:
+def _identifies(sid: cms.SignerIdentifier, who: Certificate) -> bool:
     if sid.name == "subject_key_identifier":
-        return bool(sid.native == certificate.asn1.key_identifier)
+        return bool(sid.native == who.key_id)
     wanted = sid.chosen
     return bool(
-        wanted["serial_number"].native == certificate.asn1.serial_number
-        and wanted["issuer"] == certificate.asn1.issuer
+        wanted["serial_number"].native == who.serial and name_key(wanted["issuer"]) == who.issuer_name
     )
 
 
-def _may_stamp(certificate: Certificate) -> bool:
+def _may_stamp(who: Certificate) -> bool:
     """The extended key usage is time-stamping, critical, and nothing else (RFC 3161 2.3)."""
-    usage = certificate.asn1.extended_key_usage_value
+    usage = who.asn1.extended_key_usage_value
     return (
         usage is not None
         and usage.native == ["time_stamping"]
-        and "extended_key_usage" in certificate.asn1.critical_extensions
+        and "extended_key_usage" in who.asn1.critical_extensions
     )

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from msim_xds.security.signatures.certificates import Certificate
+from msim_xds.security.signatures.certificates import Certificate, certificate
 from msim_xds.security.signatures.material import RevocationItem, read_crl, read_ocsp
 
 TIME_STAMPS: Final = "tsa"
@@ -156,7 +156,7 @@ def read_certificates(path: Path) -> list[Certificate]:
     """
     data = path.read_bytes()
     try:
-        return [Certificate(der) for der in _ders(data, "CERTIFICATE")]
+        return [certificate(der) for der in _ders(data, "CERTIFICATE")]
     except ValueError:
         raise UnusableTrust(f"{path}: not a certificate in PEM or DER") from None
 

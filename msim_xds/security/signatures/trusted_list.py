@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from msim_xds.security.signatures.certificates import Certificate
+from msim_xds.security.signatures.certificates import Certificate, certificate
 from msim_xds.security.signatures.document import Unacceptable, read
 from msim_xds.security.signatures.examine import examine
 from msim_xds.security.signatures.names import text
@@ -94,10 +94,10 @@ def _anchors(service: _Element) -> Iterator[Anchor]:
     identities = f"{_tag('ServiceDigitalIdentity')}/{_tag('DigitalId')}/{_tag('X509Certificate')}"
     for value in current.findall(identities):
         try:
-            certificate = Certificate(decode_base64(text(value)) or b"")
+            found = certificate(decode_base64(text(value)) or b"")
         except ValueError:
             continue
-        yield Anchor(certificate, QUALIFIED, time_stamps=kind, periods=periods)
+        yield Anchor(found, QUALIFIED, time_stamps=kind, periods=periods)
 
 
 def _periods(rows: Sequence[_Element]) -> Iterator[Period]:
