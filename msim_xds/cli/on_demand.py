@@ -110,9 +110,10 @@ def _registered(node: Node, entry: DocumentEntry) -> str | None:
 
 def _register(node: Node, entry: DocumentEntry) -> str:
     """The entryUUID of the entry, registered now. Raises Failure."""
+    from msim_xds.cli.publication import FreshIds
     from msim_xds.findings import Refused
     from msim_xds.ihe.transactions import ITI_61
-    from msim_xds.importer.publication import FreshIds, assemble, submission_set
+    from msim_xds.importer.publication import assemble, submission_set
     from msim_xds.metadata import fragments
     from msim_xds.wire import safexml
     from msim_xds.wire.exchange import Addressing, Request

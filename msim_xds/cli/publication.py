@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 
 from msim_xds.cli.failures import Failure
 from msim_xds.importer.publication import (
     HEADER_BYTES,
     Examined,
-    FreshIds,
     NoPatient,
     Publication,
     Wishes,
@@ -17,7 +18,23 @@ from msim_xds.importer.publication import (
     publication,
 )
 
-__all__ = ["Publication", "Wishes", "prepare"]
+__all__ = ["FreshIds", "Publication", "Wishes", "prepare"]
+
+
+class FreshIds:
+    """Ids that nothing else has, and this moment."""
+
+    def uuid(self, role: str) -> str:
+        """A new one each time."""
+        return f"urn:uuid:{uuid.uuid4()}"
+
+    def oid(self, role: str) -> str:
+        """A new one each time."""
+        return f"2.25.{uuid.uuid4().int}"
+
+    def time(self) -> str:
+        """This moment."""
+        return datetime.now(UTC).strftime("%Y%m%d%H%M%S")
 
 
 def prepare(path: Path, wishes: Wishes) -> Publication:

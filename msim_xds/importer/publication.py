@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -91,37 +90,6 @@ class Wishes:
     codes: Mapping[str, Code] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """One file ready to submit.
-
-    Attributes:
-        path: the file.
-        entry: its DocumentEntry.
-        source_id: sourceId of the SubmissionSet.
-        replaces: uniqueIds that the document says it replaces.
-        notes: what a person should know, such as a changed uniqueId.
-    """
-
-    path: Path
-    entry: DocumentEntry
-    source_id: str
-    replaces: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def with_fresh_id(self) -> Publication:
-        """The same under a uniqueId that nothing else has."""
-        fresh = f"2.25.{uuid.uuid4().int}"
-        note = f"uniqueId {self.entry.unique_id} belongs to another document; registered as {fresh}"
-        return replace(self, entry=replace(self.entry, unique_id=fresh), notes=(*self.notes, note))
-
-    def submission(self, replaced: str | None = None) -> Submission:
-        """The metadata to send; ``replaced`` is the entryUUID of the document that this one replaces."""
-        relations = () if replaced is None else ((self.entry.entry_uuid, AssociationType.RPLC, replaced),)
-        batch = submission_set((self.entry,), self.source_id, FreshIds())
-        return assemble(batch, (self.entry,), relations, FreshIds())
-
-
 class Ids(Protocol):
     """Where the ids and times of a submission come from that nobody gave."""
 
@@ -135,20 +103,37 @@ class Ids(Protocol):
         """A DTM."""
 
 
-class FreshIds:
-    """Ids that nothing else has, and this moment."""
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One file ready to submit.
 
-    def uuid(self, role: str) -> str:
-        """A new one each time."""
-        return f"urn:uuid:{uuid.uuid4()}"
+    Attributes:
+        path: the file.
+        entry: its DocumentEntry.
+        source_id: sourceId of the SubmissionSet.
+        ids: where further ids come from.
+        replaces: uniqueIds that the document says it replaces.
+        notes: what a person should know, such as a changed uniqueId.
+    """
 
-    def oid(self, role: str) -> str:
-        """A new one each time."""
-        return f"2.25.{uuid.uuid4().int}"
+    path: Path
+    entry: DocumentEntry
+    source_id: str
+    ids: Ids
+    replaces: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def time(self) -> str:
-        """This moment."""
-        return datetime.now(UTC).strftime("%Y%m%d%H%M%S")
+    def with_fresh_id(self) -> Publication:
+        """The same under a uniqueId that nothing else has."""
+        fresh = self.ids.oid("another document")
+        note = f"uniqueId {self.entry.unique_id} belongs to another document; registered as {fresh}"
+        return replace(self, entry=replace(self.entry, unique_id=fresh), notes=(*self.notes, note))
+
+    def submission(self, replaced: str | None = None) -> Submission:
+        """The metadata to send; ``replaced`` is the entryUUID of the document that this one replaces."""
+        relations = () if replaced is None else ((self.entry.entry_uuid, AssociationType.RPLC, replaced),)
+        batch = submission_set((self.entry,), self.source_id, self.ids)
+        return assemble(batch, (self.entry,), relations, self.ids)
 
 
 def submission_set(entries: Sequence[DocumentEntry], source_id: str, ids: Ids) -> SubmissionSet:
@@ -243,6 +228,7 @@ def publication(path: Path, found: Examined, wishes: Wishes, ids: Ids) -> Public
         path,
         _coded(entry, header, wishes),
         wishes.source_id or f"2.25.{uuid.uuid5(uuid.NAMESPACE_DNS, socket.gethostname()).int}",
+        ids,
         tuple(_sendable(parent, wishes) for parent in header.replaces),
         tuple(_notes(header, sent)) if found.header else (),
     )
