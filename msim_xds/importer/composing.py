@@ -165,7 +165,7 @@ class Composer:
             if errors(reading.findings) or len(sent.submission_sets) != 1:
                 raise Refused(reading.findings or [_bad_metadata(name, "needs exactly one SubmissionSet")])
             over = changed(sent, line, documents, DerivedIds(sent.submission_sets[0].unique_id or name, ""))
-            composed.parts = {over.names[entry]: part for entry, part in composed.parts.items()}
+            composed.parts = over.renamed(composed.parts)
             composed.wanted = over.wanted
             reading = replace(self._read_again(over.submission), lenient=reading.lenient)
         composed.reading = reading
@@ -222,7 +222,7 @@ class Composer:
         batch = submission_set(entries, publications[0].source_id, ids)
         documents = {each.entry_uuid: d for each, d in zip(entries, line.documents, strict=False)}
         over = changed(assemble(batch, entries, (), ids), line, documents, ids)
-        composed.parts = {over.names[entry]: part for entry, part in composed.parts.items()}
+        composed.parts = over.renamed(composed.parts)
         composed.wanted = (*over.wanted, *_said_to_replace(publications, line.documents, over.names))
         composed.notes = tuple(note for each in publications for note in each.notes)
         composed.reading = self._read_again(over.submission)

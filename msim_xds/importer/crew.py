@@ -136,9 +136,10 @@ def _work(connection: Connection, open_services: OpenServices, settings: str, or
 
 def _serve(connection: Connection, desk: Desk) -> None:
     for number in itertools.count(1):
-        prepared = desk.prepare(connection.recv())
+        tasks = connection.recv()
+        prepared = desk.prepare(tasks)
         connection.send(_PREPARED)
         connection.recv()
-        connection.send(desk.register(prepared))
+        connection.send(desk.complete(tasks, prepared))
         if number % _BATCHES_BETWEEN_COLLECTIONS == 0:
             gc.collect()

@@ -38,6 +38,8 @@ from msim_xds.settings import Settings
 
 #: Objects of one transaction; more would keep a server's writers waiting for too long.
 _MOST_OBJECTS: Final = 2000
+#: Objects of one batch that are held ready at once.
+_MOST_PREPARED: Final = 20_000
 _ATTEMPTS: Final = 6
 _FIRST_PAUSE_S: Final = 0.2
 
@@ -136,13 +138,21 @@ class Desk:
     def prepare(self, tasks: Sequence[Task]) -> list[Prepared]:
         """Read, judge and stage; the documents of what is acceptable so far are durable when this returns.
 
+        Returns:
+            The first tasks: all of them, unless they have too many objects for the memory.
+
         Raises:
             OSError: the store cannot keep them; nothing is left staged.
         """
-        prepared = [Prepared(task) for task in tasks]
+        prepared: list[Prepared] = []
         try:
-            for each in prepared:
-                self._prepare(each)
+            objects = 0
+            for task in tasks:
+                prepared.append(Prepared(task))
+                self._prepare(prepared[-1])
+                objects += prepared[-1].objects
+                if objects > _MOST_PREPARED:
+                    break
             kept = [part for each in prepared if each.is_acceptable for part in each.composed.parts.values()]
             if kept:
                 self._services.store.commit(kept)
@@ -153,7 +163,7 @@ class Desk:
         return prepared
 
     def register(self, prepared: Sequence[Prepared]) -> Progress:
-        """Register a batch that follows upon what the import has come to, in short transactions.
+        """Register what follows upon what the import has come to, in short transactions.
 
         Raises:
             Overtaken: something is missing in between.
@@ -165,6 +175,16 @@ class Desk:
             progress = self._patiently(group)
         if progress is None:
             raise ValueError("an empty batch")
+        return progress
+
+    def complete(self, tasks: Sequence[Task], prepared: Sequence[Prepared]) -> Progress:
+        """Register a batch of which ``prepare`` has done the beginning, or all. Raises as both."""
+        progress = self.register(prepared)
+        done = len(prepared)
+        while done < len(tasks):
+            more = self.prepare(tasks[done:])
+            progress = self.register(more)
+            done += len(more)
         return progress
 
     # --- before the transaction ---------------------------------------------------------------------

@@ -18,6 +18,7 @@ from msim_xds.metadata.model import (
     Submission,
     SubmissionSet,
 )
+from msim_xds.wire.exchange import StagedPart
 
 _STATUS: Final = {"Approved": str(Status.APPROVED), "Deprecated": str(Status.DEPRECATED)}
 _TEXTS: Final = frozenset({"title", "comments"})
@@ -49,11 +50,15 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A submission as the line has it, and the relations that need the registry's word."""
+    """A submission as the line has it, relations that need the registry's word, and new ids by old ones."""
 
     submission: Submission
     wanted: tuple[Wanted, ...]
     names: Mapping[str, str]
+
+    def renamed(self, parts: Mapping[str, StagedPart]) -> dict[str, StagedPart]:
+        """Documents by the new id of their entry; what belongs to none keeps its name."""
+        return {self.names.get(entry, entry): part for entry, part in parts.items()}
 
 
 def changed(sent: Submission, line: Line, documents: Mapping[str, DocumentLine], ids: Ids) -> Changed:

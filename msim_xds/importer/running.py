@@ -107,7 +107,7 @@ def begin(services: Services, order: Order, plan: Plan, *, again: bool) -> Progr
 def _alone(batches: Iterable[list[Task]], services: Services, order: Order) -> Iterator[Progress]:
     with closing(Desk(services, order)) as desk:
         for batch in batches:
-            yield desk.register(desk.prepare(batch))
+            yield desk.complete(batch, desk.prepare(batch))
 
 
 def _batches(tasks: Iterator[Task]) -> Iterator[list[Task]]:

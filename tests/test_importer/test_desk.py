@@ -206,7 +206,7 @@ def test_each_is_refused_for_what_is_wrong_and_the_others_go_on(
             {"metadata": "other.xml"},
             {"metadata": "none.xml"},
             {"metadata": "good.xml", "documents": [{"path": "../secret"}]},
-            {"metadata": "good.xml", "documents": [{"path": "doc1", "id": "Document02"}]},
+            {"metadata": "good.xml", "documents": [{"path": "doc1", "id": "Document02", "title": "x"}]},
             {"metadata": "two.xml", "documents": [{"path": "doc1"}, {"path": "doc2"}]},
             {"metadata": "large.xml", "documents": [{"path": "large.doc"}]},
             {"metadata": "hash.xml"},
@@ -523,6 +523,20 @@ def test_many_objects_are_several_transactions(
     monkeypatch.setattr("msim_xds.importer.desk._MOST_OBJECTS", 6)  # a set, an entry and their association: 3
     desk.register(desk.prepare(list(make_plan(path).tasks(0))))
     assert positions == [2, 4, 5]
+
+
+def test_a_batch_with_very_many_objects_is_prepared_in_pieces(
+    settings: Settings, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions(source, 5)
+    path = write_manifest(source, [version(each) for each in range(5)])
+    desk = desk_of(settings, path)
+    monkeypatch.setattr("msim_xds.importer.desk._MOST_PREPARED", 4)
+    tasks = list(make_plan(path).tasks(0))
+    prepared = desk.prepare(tasks)
+    assert len(prepared) == 2
+    assert desk.complete(tasks, prepared).imported == 5
+    assert len(entries(settings)) == 5
 
 
 def test_a_store_without_room_leaves_nothing(
