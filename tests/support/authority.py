@@ -128,8 +128,9 @@ def crl(
     issued: datetime = NOW - DAY,
     until: datetime | None = None,
     signed_by: Identity | None = None,
+    only: str = "",
 ) -> bytes:
-    """A CRL of ``issuer``; ``revoked`` maps serial numbers to times."""
+    """A CRL of ``issuer``; ``revoked`` maps serial numbers to times, ``only`` limits it to 'ca', 'user' or a 'point'."""
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.certificate.subject)
@@ -140,6 +141,10 @@ def crl(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False
         )
     )
+    if only:
+        names = [x509.UniformResourceIdentifier(CRL_URL)] if only == "point" else None
+        part = x509.IssuingDistributionPoint(names, None, only == "user", only == "ca", None, False, False)
+        builder = builder.add_extension(part, critical=True)
     for serial, when in (revoked or {}).items():
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(when)
         entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags.key_compromise), critical=False)
@@ -182,6 +187,8 @@ def stamp(
     digest: str = "sha256",
     binding: bytes | None = None,
     spoil: bool = False,
+    bare: bool = False,
+    unbound: bool = False,
 ) -> bytes:
     """A time-stamp token over ``octets`` (RFC 3161)."""
     info = tsp.TSTInfo(
@@ -198,13 +205,12 @@ def stamp(
     )
     octets = info.dump()
     bound = hashlib.sha256(binding or authority.der).digest()
-    attributes = cms.CMSAttributes(
-        [
-            {"type": "content_type", "values": ["tst_info"]},
-            {"type": "message_digest", "values": [hashlib.new(digest, octets).digest()]},
-            {"type": "signing_certificate_v2", "values": [{"certs": [{"cert_hash": bound}]}]},
-        ]
-    )
+    rows = [
+        {"type": "content_type", "values": ["tst_info"]},
+        {"type": "message_digest", "values": [hashlib.new(digest, octets).digest()]},
+        {"type": "signing_certificate_v2", "values": [{"certs": [{"cert_hash": bound}]}]},
+    ]
+    attributes = cms.CMSAttributes(rows[:2] if unbound else rows)
     certificate = asn1.Certificate.load(authority.der)
     value = _sign(authority.key, attributes.dump())
     return bytes(
@@ -216,7 +222,7 @@ def stamp(
                         "version": "v3",
                         "digest_algorithms": [{"algorithm": digest}],
                         "encap_content_info": {"content_type": "tst_info", "content": info},
-                        "certificates": [certificate],
+                        "certificates": [] if bare else [certificate],
                         "signer_infos": [
                             {
                                 "version": "v1",

@@ -9,8 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lxml import etree
 
-from msim_xds.wire.safexml import MAX_DEPTH, MAX_MARKUP, MalformedXml, StreamParser, check_encoding, parse
+from msim_xds.wire.safexml import (
+    MAX_DEPTH,
+    MAX_MARKUP,
+    MalformedXml,
+    StreamParser,
+    check_encoding,
+    parse,
+    parse_signed,
+)
 
 LAUGHS = (
     "<!DOCTYPE r [<!ENTITY a 'ha'>"
@@ -183,3 +192,27 @@ def test_charsets_of_headers() -> None:
     check_encoding("Utf-8")
     with pytest.raises(MalformedXml):
         check_encoding("iso-8859-2")
+
+
+def test_a_signed_document_loses_nothing() -> None:
+    root = parse_signed("<?a b?><!--c--><r>ż<!--d--><?e f?></r>".encode())
+    assert etree.tostring(root.getroottree(), encoding="unicode") == "<?a b?><!--c--><r>ż<!--d--><?e f?></r>"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "iso-8859-2", "windows-1250", "utf-8"])
+def test_signed_documents_of_older_encodings(encoding: str) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?><r>Zażółć</r>'
+    assert parse_signed(text.encode(encoding)).text == "Zażółć"
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "koi8-r"])
+def test_signed_documents_of_other_encodings_are_refused(encoding: str) -> None:
+    with pytest.raises(MalformedXml, match="encoded"):
+        parse_signed(f'<?xml version="1.0" encoding="{encoding}"?><r/>'.encode())
+
+
+def test_large_signed_documents_have_long_texts_and_no_deep_nesting() -> None:
+    text = b"x" * 11_000_000
+    assert len(parse_signed(b"<r>%s</r>" % text).text or "") == len(text)
+    with pytest.raises(MalformedXml, match="nested deeper"):
+        parse_signed(b"<r>" * 300 + text + b"</r>" * 300)

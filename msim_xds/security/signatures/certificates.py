@@ -125,6 +125,7 @@ class Certificate:
         serial: the serial number.
         start, end: its validity.
         key_usages: keyUsage bits; empty where the extension is absent.
+        is_authority: whether basicConstraints make it an authority.
         extensions: OIDs of its extensions.
     """
 
@@ -151,6 +152,7 @@ class Certificate:
         self.authority_key_id: bytes | None = value.authority_key_identifier
         usage = value.key_usage_value
         self.key_usages: frozenset[str] = frozenset(usage.native) if usage is not None else frozenset()
+        self.is_authority = bool(value.ca)
         self.extensions = frozenset(one["extn_id"].dotted for one in value["tbs_certificate"]["extensions"])
         self.key = _key(value)
         value.native  # noqa: B018  # parsed to the end, so that no thread finds it half parsed

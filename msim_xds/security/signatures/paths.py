@@ -30,6 +30,7 @@ from pyhanko_certvalidator.revinfo.validate_ocsp import verify_ocsp_response
 from pyhanko_certvalidator.validate import async_validate_path
 
 from msim_xds.security.signatures.certificates import BROKEN, Certificate
+from msim_xds.security.signatures.crls import look_up
 from msim_xds.security.signatures.material import RevocationItem, may_issue
 from msim_xds.security.signatures.trust import Anchor
 
@@ -186,6 +187,10 @@ def _verified(path: Path, certificate: Certificate, item: RevocationItem) -> Sta
 
     It is asked a little after its issue: a revocation often bears the very second of its CRL.
     """
+    if item.is_crl and (
+        entry := look_up(item, certificate, path.issuer(path.certificates.index(certificate)))
+    ):
+        return Status(good=entry.revoked is None, revoked=entry.revoked)
     moment = item.issued + TOLERANCE if item.until is None else min(item.issued + TOLERANCE, item.until)
     context = _context(path, moment, (item,))
     chain = path.validator()

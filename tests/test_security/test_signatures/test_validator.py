@@ -22,8 +22,23 @@ from tests.support.signing import CDA, NS, Plan, sign
 from tests.test_security.test_signatures.cases import CASES, NOBODY, REFUSED, SEAL, TRUST, Case, trust
 
 KEYS = set(
-    "id intact level signer signing_certificate_bound packaging covers_document signing_time references timestamps "
-    "counter_signatures indication sub_indication reasons details".split()
+    [
+        "id",
+        "intact",
+        "level",
+        "signer",
+        "signing_certificate_bound",
+        "packaging",
+        "covers_document",
+        "signing_time",
+        "references",
+        "timestamps",
+        "counter_signatures",
+        "indication",
+        "sub_indication",
+        "reasons",
+        "details",
+    ]
 )
 DIGEST = base64.b64encode(bytes(32)).decode()
 
@@ -220,7 +235,7 @@ def test_reasons_say_the_same_in_both_languages(code: str) -> None:
 
 
 def test_the_tree_is_left_as_it_was() -> None:
-    """Instructions that mark signatures while canonicalizing are gone afterwards, texts are in their places."""
+    """Marks that were put in while canonicalizing are gone, and texts are in their places."""
     from msim_xds.security.signatures.document import read
     from msim_xds.security.signatures.examine import examine
 
