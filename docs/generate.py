@@ -62,6 +62,8 @@ def type_name(annotation: object) -> str:
         return " or ".join(type_name(a) for a in get_args(annotation) if a is not type(None))
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
+    if get_origin(annotation) is tuple and _is_section(get_args(annotation)[0]):
+        return "list of tables"
     if get_origin(annotation) in (dict, frozenset, tuple):
         return "table" if get_origin(annotation) is dict else "list of text"
     if isinstance(annotation, type) and issubclass(annotation, Enum):
@@ -74,6 +76,10 @@ def type_name(annotation: object) -> str:
         Path: "path",
     }
     return names[annotation]
+
+
+def _is_section(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def default_text(field: FieldInfo) -> str:

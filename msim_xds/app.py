@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msim_xds.database.engine import Database
@@ -33,6 +34,7 @@ from msim_xds.ihe.transactions import (
     ITI_92,
 )
 from msim_xds.importer.desk import Services
+from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.rules import Rules
 from msim_xds.mllp.feed import Feed
 from msim_xds.mllp.listener import Listener
@@ -54,6 +56,8 @@ from msim_xds.repository.on_demand import Sources
 from msim_xds.repository.registrar import LocalRegistrar, Registrar
 from msim_xds.repository.removal import DocumentRemoval
 from msim_xds.repository.service import RepositoryService
+from msim_xds.repository.signed_submission import Kept, SubmittedSignatures
+from msim_xds.repository.signing import Signing
 from msim_xds.repository.snapshots import Clerk, Snapshots
 from msim_xds.server import log
 from msim_xds.server.front import build_front
@@ -63,6 +67,8 @@ from msim_xds.wire.exchange import Handler
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+    from msim_xds.security.signatures.validator import Validator
 
 #: Python's own is 700. What hangs in cycles, as after an exception, may wait for so many objects.
 _ALLOCATIONS_BETWEEN_COLLECTIONS: Final = 10_000
@@ -91,6 +97,7 @@ class Node:
     updates: UpdateService
     queries: StoredQueries
     repository: RepositoryService
+    signing: Signing
     removal: MetadataRemoval
     document_removal: DocumentRemoval
     patients: PatientFeed
@@ -145,6 +152,10 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
     store = open_store(settings)
     index = DocumentIndex(clock, store)
     retention = Retention(codec, settings.update, clock)
+    signing = Signing(settings, partial(_validator, settings, clock), clock)
+    registrar = _registrar(settings, database, registration, index)
+    knows = registrar.knows if isinstance(registrar, LocalRegistrar) else _unknown
+    signatures = SubmittedSignatures(signing, store, Kept(store, index, database), knows)
     return Node(
         settings=settings,
         database=database,
@@ -161,11 +172,13 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
             database,
             store,
             index,
-            _registrar(settings, database, registration, index),
+            registrar,
             codec,
             rules,
             clock,
+            None if signing.is_off else signatures,
         ),
+        signing=signing,
         removal=MetadataRemoval(database, retention, settings.limits, clock),
         patients=PatientFeed(_identity(settings, database, codec, clock), clock),
         document_removal=DocumentRemoval(settings, store, index, database, retention, clock),
@@ -182,10 +195,11 @@ def _repository(
     codec: FragmentCodec,
     rules: Rules,
     clock: Callable[[], datetime],
+    signatures: SubmittedSignatures | None,
 ) -> RepositoryService:
     """The repository; it makes on-demand documents where the registry of their entries is in this process."""
     if settings.registry.url:
-        return RepositoryService(settings, store, index, database, registrar)
+        return RepositoryService(settings, store, index, database, registrar, signatures=signatures)
     reader = RegistryReader(database, codec, settings)
     sources = Sources.load(settings, rules.codes.expand if rules.general.scheme_names else None)
     assembly = Assembly(sources, reader, store, settings)
@@ -193,7 +207,24 @@ def _repository(
     if settings.on_demand.persist:
         clerk = Clerk(clock, new_uuid, rules.zone_for)
         snapshots = Snapshots(reader, registrar, store, index, database, settings, clerk)
-    return RepositoryService(settings, store, index, database, registrar, assembly, snapshots)
+    return RepositoryService(settings, store, index, database, registrar, assembly, snapshots, signatures)
+
+
+def _validator(settings: Settings, clock: Callable[[], datetime]) -> Validator:
+    """The validator of signatures. Raises OSError or ValueError where what it trusts cannot be read."""
+    from msim_xds.security.signatures.setup import validator  # its libraries are heavy
+
+    section, fetcher = settings.signatures, None
+    if section.fetch_hosts:
+        from msim_xds.federation.revocation import NetworkFetcher
+
+        fetcher = NetworkFetcher(section.fetch_hosts, section.fetch_timeout_s, section.crl_bytes)
+    return validator(section, clock(), fetcher)
+
+
+def _unknown(_: Reading) -> bool:
+    """That a submission is registered already is for a registry elsewhere to know."""
+    return False
 
 
 def _registrar(
@@ -222,6 +253,8 @@ def create_app(settings: Settings) -> WSGIApplication:
     log.configure_if_nobody_has()
     gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS)
     node = open_node(settings)
+    if not node.signing.is_off:
+        node.signing.load()  # so that a wrong setting shows now, and the first signed document does not wait
     return build_front(settings, node.handlers(), node.store, node.ready, node.deliveries)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -11,11 +12,45 @@ from pydantic import BaseModel, ConfigDict, Field
 MIB = 1 << 20
 
 
+class SignaturePolicy(StrEnum):
+    """What is done about the signatures of submitted documents."""
+
+    IGNORE = "ignore"  # not looked at
+    RECORD = "record"  # looked at; the result is kept
+    WARN = "warn"  # and the answer says what is wrong
+    REJECT = "reject"  # and what is wrong refuses the submission
+
+
+class SignatureRule(BaseModel):
+    """One row of the table of policies: what it leaves open fits every document."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    source_id: str | None = Field(None, description="sourceId of the SubmissionSet.")
+    format_code: str | None = Field(None, description="formatCode, as `code` or `code^^scheme`.")
+    class_code: str | None = Field(None, description="classCode, as `code` or `code^^scheme`.")
+    mime_type: str | None = Field(None, description="mimeType.")
+    policy: SignaturePolicy = Field(description="What holds for these documents.")
+
+
 class SignatureSettings(BaseModel):
     """Validation of XAdES signatures: whom to trust, how much to look at ([more](signatures.md))."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
+    policy: SignaturePolicy = Field(
+        SignaturePolicy.RECORD,
+        description="What ITI-41 does about signatures: `ignore`, `record`, `warn` or `reject`.",
+    )
+    rules: tuple[SignatureRule, ...] = Field(
+        (),
+        description="Table of policies by `source_id`, `format_code`, `class_code`, `mime_type`; the first "
+        "row that fits holds, else `policy`.",
+    )
+    undecided: tuple[str, ...] = Field(
+        ("NO_CERTIFICATE_CHAIN_FOUND", "TRY_LATER", "OUT_OF_BOUNDS_NO_POE", "GENERIC"),
+        description="Sub-indications of INDETERMINATE with which `reject` only warns.",
+    )
     trust: Path | None = Field(
         None, description="Directory of trusted certificates; each folder in it is a set by its name."
     )

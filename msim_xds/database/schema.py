@@ -92,6 +92,7 @@ fragment_dictionary = Table(
 #: DocumentEntries, SubmissionSets and Folders: narrow search columns and one ready ebRIM fragment each.
 #: ``time_*`` is creationTime, submissionTime or lastUpdateTime, by kind. A merge of patients changes
 #: ``patient_id`` and notes in ``submitted_patient_id`` whom the fragment names; a fragment never changes.
+#: ``signature_id`` is the signature_result that is shown with an entry.
 registry_object = Table(
     "registry_object",
     metadata,
@@ -123,6 +124,7 @@ registry_object = Table(
     Column("size", BigInteger),
     Column("home", Text),
     Column("last_update_time", Text),
+    Column("signature_id", BigInteger),
     Column("dictionary_id", SmallInteger, nullable=False),
     Column("fragment", LargeBinary, nullable=False),
     Index("ix_registry_object_patient", "patient_id", "kind", "status", "time_low"),
@@ -262,6 +264,44 @@ delivery = Table(
     Column("due_at", BigInteger, nullable=False),
     Column("last_error", Text),
     Index("ix_delivery_due", "state", "due_at"),
+)
+
+#: What validations of documents' signatures came to; rows are added, never changed. ``previous_id`` is what
+#: was shown before, ``revalidation_id`` the run that found it, if it was one.
+signature_result = Table(
+    "signature_result",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=False),
+    Column("unique_id", Text, nullable=False),
+    Column("validated_at", Text, nullable=False),
+    Column("indication", Text, nullable=False),
+    Column("sub_indication", Text, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("signing_time", Text, nullable=False),
+    Column("covers_document", Boolean, nullable=False),
+    Column("previous_id", BigInteger),
+    Column("revalidation_id", BigInteger),
+    Index("ix_signature_result_unique_id", "unique_id"),
+    Index(
+        "ix_signature_result_revalidation",
+        "revalidation_id",
+        sqlite_where=text("revalidation_id IS NOT NULL"),
+        postgresql_where=text("revalidation_id IS NOT NULL"),
+    ),
+)
+
+#: Runs of ``msim-xds signatures revalidate``: ``position`` is the entry up to which all were looked at.
+revalidation = Table(
+    "revalidation",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=False),
+    Column("started_at", Text, nullable=False),
+    Column("finished_at", Text),
+    Column("position", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("signed", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
 )
 
 #: How far each import has come, so that it can go on after a crash: submissions dealt with, by outcome, and

@@ -14,6 +14,7 @@ from msim_xds.federation.client import DocumentSource
 from msim_xds.federation.transport import Options
 from msim_xds.findings import Finding, Refused
 from msim_xds.metadata.ebrim import Reading
+from msim_xds.metadata.signature_slots import not_kept
 from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.settings import Settings
 
@@ -64,7 +65,7 @@ class RemoteRegistrar:
             raise Refused(_refusal(answer))
         with self._database.write() as connection:
             self._index.add(connection, documents, registered=True)
-        return answer.findings
+        return (*answer.findings, *not_kept(reading.submission))
 
     def _source(self) -> DocumentSource:
         source: DocumentSource | None = getattr(self._sources, "source", None)

@@ -25,6 +25,7 @@ from msim_xds.metadata.model import (
     Submission,
     SubmissionSet,
 )
+from msim_xds.metadata.signature_slots import PREFIX, SignatureResult
 from msim_xds.metadata.values import looks_like_uuid
 from msim_xds.settings import LimitSettings
 
@@ -61,6 +62,7 @@ class Reading:
         lenient: findings that a tolerance lifts, by the name of its field in ``settings.Tolerances``.
         sequence: children out of schema order and missing ids; ``validation.sequence`` judges them.
         stored: what ``with_stored`` laid over it.
+        signatures: what the documents' signatures came to, by id of the DocumentEntry.
     """
 
     element: _Element
@@ -69,6 +71,7 @@ class Reading:
     lenient: tuple[tuple[str, Finding], ...] = ()
     sequence: tuple[Finding, ...] = ()
     stored: Mapping[str, Stored] = field(default_factory=dict)
+    signatures: Mapping[str, SignatureResult] = field(default_factory=dict)
 
     def with_stored(self, stored: Mapping[str, Stored]) -> Reading:
         """The same with hash, size and repositoryUniqueId of the DocumentEntries whose ids are named."""
@@ -85,10 +88,12 @@ class Reading:
         )
         sent = self.submission
         submission = Submission(sent.submission_sets, entries, sent.folders, sent.associations)
-        return Reading(self.element, submission, self.findings, self.lenient, self.sequence, stored)
+        return Reading(
+            self.element, submission, self.findings, self.lenient, self.sequence, stored, self.signatures
+        )
 
     def outgoing(self) -> _Element:
-        """A copy of ``element`` with what ``with_stored`` laid over it, for another registry.
+        """A copy of ``element`` with ``stored`` and ``signatures`` laid over it, for another registry.
 
         Everything else is passed on as the sender wrote it (ITI TF-2 3.41.4.1.3).
         """
@@ -99,7 +104,17 @@ class Reading:
                 _set_slot(entry, "repositoryUniqueId", known.repository_unique_id)
                 _set_slot(entry, "size", str(known.size))
                 _set_slot(entry, "hash", known.hash)
+            _remove_slots(entry, PREFIX)
+            found = self.signatures.get(_id(entry))
+            for slot in found.slots() if found is not None else ():
+                _set_slot(entry, slot.name, slot.values[0])
         return element
+
+
+def _remove_slots(entry: _Element, prefix: str) -> None:
+    for old in entry.findall(SLOT):
+        if old.get("name", "").strip().startswith(prefix):
+            entry.remove(old)
 
 
 def _set_slot(entry: _Element, name: str, value: str) -> None:

@@ -107,6 +107,14 @@ def with_patient(fragment: bytes, kind: ObjectKind, patient_id: str) -> bytes:
     return fragment[:start] + _attribute(patient_id).encode() + fragment[end:]
 
 
+def with_slots(fragment: bytes, slots: Iterable[Slot]) -> bytes:
+    """The fragment of an entry with further slots; they come first, behind the element's own attributes."""
+    start = fragment.index(b">") + 1  # the first: no value of an attribute holds one
+    out: list[str] = []
+    _extra(out, slots)
+    return fragment[:start] + "".join(out).encode() + fragment[start:]
+
+
 @lru_cache(maxsize=256)
 def home_attribute(home: str | None) -> bytes:
     """The home attribute that follows ``opening``; empty for no homeCommunityId."""

@@ -51,8 +51,8 @@ from msim_xds.registry.columns import ASSOCIATION_TYPE, CODE_ATTRIBUTE, SUPERSED
 
 Condition = ColumnElement[bool]
 
-#: Places in a row. Behind them a row of an ObjectRef has home and entryUUID; a row of a LeafClass has status
-#: and lastUpdateTime, which is all that can change in an object's text.
+#: Places in a row. Behind them a row of an ObjectRef has home and entryUUID; a row of a LeafClass has status,
+#: lastUpdateTime and the result of its signatures, which is all that can change in an object's text.
 ID, PATIENT = range(2)
 
 
@@ -168,8 +168,8 @@ def object_statement(dialect: Dialect, shape: Shape) -> str:
         ]
     if shape.scope is not Scope.CRITERIA:
         conditions.append(_object_scope(shape))
-    whole, reference = (_OBJECT.status, _OBJECT.last_update_time), (_OBJECT.home, _OBJECT.entry_uuid)
-    columns = whole if shape.leaf else reference
+    whole = (_OBJECT.status, _OBJECT.last_update_time, _OBJECT.signature_id)
+    columns = whole if shape.leaf else (_OBJECT.home, _OBJECT.entry_uuid)
     return dialect.text(select(_OBJECT.id, _OBJECT.patient_id, *columns).where(*conditions))
 
 
@@ -177,7 +177,7 @@ def object_statement(dialect: Dialect, shape: Shape) -> str:
 def association_statement(dialect: Dialect, shape: Shape) -> str:
     """SQL for Associations; binds ``given``, ``limit``, by scope ``targets``, ``holders`` or ``types``."""
     conditions = _association_scope(shape)
-    columns = (_LINK.status, null()) if shape.leaf else (_LINK.home, _LINK.entry_uuid)
+    columns = (_LINK.status, null(), null()) if shape.leaf else (_LINK.home, _LINK.entry_uuid)
     return dialect.text(select(_LINK.id, _LINK.patient_id, *columns).where(*conditions))
 
 

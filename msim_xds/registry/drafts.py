@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from msim_xds.findings import Finding, errors
-from msim_xds.ihe.transactions import Transaction
+from msim_xds.ihe.transactions import ITI_41, ITI_42, ITI_61, Transaction
 from msim_xds.ihe.updates import UPDATES
-from msim_xds.metadata import fragments
+from msim_xds.metadata import fragments, signature_slots
 from msim_xds.metadata.digest import submission_digest
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.model import Association, Folder, MetadataObject, RegistryObject, Submission
 from msim_xds.metadata.resolve import resolve
 from msim_xds.metadata.rules import Rules, source_of, without_extra_metadata
 from msim_xds.metadata.rules import findings as judge
+from msim_xds.metadata.signature_slots import SignatureResult
 from msim_xds.metadata.update_rules import Operations, recognise
 from msim_xds.metadata.values import is_urn, looks_like_uuid
 from msim_xds.registry.columns import Columns, columns_of
 from msim_xds.registry.fragment_codec import FragmentCodec
 
 NO_UPDATE: Final = Operations()
+_FROM_SENDERS: Final = frozenset({ITI_41.name, ITI_61.name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Draft:
         associations: those that are kept; likewise.
         operations: what it asks for, if it is an update.
         is_history: it is an old archive's (see ``registry.history``).
+        signatures: what the repository found of its documents' signatures, by entryUUID.
     """
 
     submission: Submission
@@ -70,6 +73,7 @@ class Draft:
     associations: tuple[AssociationDraft, ...] = ()
     operations: Operations = NO_UPDATE
     is_history: bool = False
+    signatures: Mapping[str, SignatureResult] = field(default_factory=dict)
 
     @property
     def things(self) -> tuple[MetadataObject, ...]:
@@ -107,7 +111,11 @@ class Drafter:
     def draft(self, reading: Reading, transaction: Transaction) -> Draft:
         """The submission ready for the store, with every finding that needs no store."""
         found = judge(reading, transaction, self._rules)
-        given, warnings = without_extra_metadata(reading.submission, self._rules)
+        sent, told = signature_slots.lifted(reading.submission)
+        given, warnings = without_extra_metadata(sent, self._rules)
+        if sent is not reading.submission and transaction.name in _FROM_SENDERS:
+            warnings += signature_slots.not_kept(reading.submission)
+        signatures = told if transaction.name == ITI_42.name else reading.signatures
         resolved = resolve(given, self._new_uuid)
         pairs = list(zip(given.objects(), resolved.objects(), strict=True))
         now = self._clock().strftime("%Y%m%d%H%M%S")
@@ -120,12 +128,13 @@ class Drafter:
             resolved,
             {thing.entry_uuid: sent.place for sent, thing in pairs},
             _mentioned(pairs),
-            submission_digest(reading.submission),
+            submission_digest(sent),
             (*found, *warnings),
             now,
             () if refused else self._objects(resolved, now, operations),
             () if refused else self.associations(lasting),
             operations,
+            signatures=_by_uuid(signatures, pairs) if signatures else {},
         )
 
     def associations(self, links: Iterable[Association]) -> tuple[AssociationDraft, ...]:
@@ -162,6 +171,16 @@ def _as_kept(thing: MetadataObject, now: str, previous: int | None, *, keep_lid:
     if lid == kept and thing.version == version:
         return thing
     return replace(thing, logical_id=kept, version=version)
+
+
+def _by_uuid(
+    signatures: Mapping[str, SignatureResult], pairs: Iterable[tuple[RegistryObject, RegistryObject]]
+) -> dict[str, SignatureResult]:
+    return {
+        thing.entry_uuid: signatures[given.entry_uuid]
+        for given, thing in pairs
+        if given.entry_uuid in signatures
+    }
 
 
 def _mentioned(pairs: Iterable[tuple[RegistryObject, RegistryObject]]) -> frozenset[str]:

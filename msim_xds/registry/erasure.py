@@ -19,6 +19,7 @@ from msim_xds.database.schema import (
     object_reference,
     registry_object,
     removal,
+    signature_result,
     unique_identity,
 )
 from msim_xds.ihe.names import ObjectKind
@@ -58,15 +59,17 @@ def hold_registrations(connection: Connection) -> None:
 def erase(connection: Connection, things: Collection[Thing]) -> None:
     """Delete objects and Associations with everything that is kept about them.
 
-    A uniqueId that nothing else of the registry has is free again: its first use is no longer there to be
-    held against anybody, and a submission sent again after its removal is a new one and no retry. An older
-    version whose later ones are gone stops being superseded; it stays Deprecated.
+    A uniqueId that nothing else of the registry has is free again, and what its signatures came to is gone:
+    its first use is no longer there to be held against anybody, and a submission sent again after its removal
+    is a new one and no retry. An older version whose later ones are gone stops being superseded; it stays
+    Deprecated.
     """
     ids = given(connection, [thing.id for thing in things])
     for statement in _DELETE:
         connection.execute(statement, {"given": ids})
     unique_ids = {thing.unique_id for thing in things if thing.unique_id is not None}
-    connection.execute(_FREE, {"given": given(connection, unique_ids)})
+    for statement in _FREE:
+        connection.execute(statement, {"given": given(connection, unique_ids)})
     _advance(connection, {thing.logical_id for thing in things if thing.logical_id is not None})
 
 
@@ -118,9 +121,11 @@ _DELETE: Final[tuple[Delete, ...]] = tuple(
         _object.id,
     )
 )
-_FREE: Final = delete(unique_identity).where(
-    among(unique_identity.c.unique_id, _GIVEN),
-    not_(select(_object.id).where(_object.unique_id == unique_identity.c.unique_id).exists()),
+_FREE: Final[tuple[Delete, ...]] = tuple(
+    delete(column.table).where(
+        among(column, _GIVEN), not_(select(_object.id).where(_object.unique_id == column).exists())
+    )
+    for column in (unique_identity.c.unique_id, signature_result.c.unique_id)
 )
 _VERSION: Final = select(_object.logical_id, _object.version, _object.id, _object.status)
 #: First versions have their entryUUID for a logicalID, the others an index of their own.

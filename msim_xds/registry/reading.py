@@ -42,7 +42,13 @@ _object, _link = registry_object.c, association.c
 _snapshot = registry_object.alias("snapshot")
 _SNAPSHOT_OF: Final = ASSOCIATION_TYPE[AssociationType.IS_SNAPSHOT_OF]
 #: What ``Shelf`` makes a text of.
-_TEXT_ROW: Final = (_object.id, _object.patient_id, _object.status, _object.last_update_time)
+_TEXT_ROW: Final = (
+    _object.id,
+    _object.patient_id,
+    _object.status,
+    _object.last_update_time,
+    _object.signature_id,
+)
 _ON_DEMAND: Final = (
     select(_object.id, _object.patient_id, _object.entry_uuid, _object.unique_id, _object.status)
     .where(

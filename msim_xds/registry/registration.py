@@ -14,9 +14,11 @@ from msim_xds.database.engine import allocate
 from msim_xds.findings import Finding, Refused, errors
 from msim_xds.ihe.names import AssociationType
 from msim_xds.ihe.transactions import Transaction
+from msim_xds.metadata.digest import submission_digest
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.rules import Rules
-from msim_xds.registry import holdings, records, store_rules
+from msim_xds.metadata.signature_slots import lifted
+from msim_xds.registry import holdings, records, signature_results, store_rules
 from msim_xds.registry.admission import Admission
 from msim_xds.registry.drafts import Draft, Drafter
 from msim_xds.registry.fragment_codec import FragmentCodec
@@ -50,10 +52,19 @@ class Registration:
         self._drafter = Drafter(codec, rules, clock, new_uuid)
         self._admission = Admission(settings)
         self._new_uuid = new_uuid
+        self._clock = clock
 
     def draft(self, reading: Reading, transaction: Transaction) -> Draft:
         """Do everything that can be done before a write transaction begins."""
         return self._drafter.draft(reading, transaction)
+
+    def knows(self, connection: Connection, reading: Reading) -> bool:
+        """Whether this very submission is registered already, so that it would be a retry."""
+        sent, _ = lifted(reading.submission)
+        unique_ids = {each.unique_id for each in sent.submission_sets if each.unique_id}
+        first = holdings.identities(connection, unique_ids) if len(unique_ids) == 1 else {}
+        digest = submission_digest(sent)
+        return any(each.submission_digest == digest for each in first.values())
 
     def register(self, connection: Connection, draft: Draft) -> tuple[Finding, ...]:
         """Register a submission. A retry of one that is registered already changes nothing.
@@ -95,11 +106,21 @@ class Registration:
         keys.update(change.grown)
         keys.update((thing.columns.row["entry_uuid"], key) for key, thing in things)
         keys.update((link.association.entry_uuid, key) for key, link in numbered)
+        if draft.signatures:
+            self._add_signatures(connection, draft)
         with told_to_the_sender():
             records.add_objects(connection, patient_id, things)
             records.add_associations(connection, patient_id, numbered, keys)
         records.deprecate(connection, change.outdated)
         records.touch_folders(connection, change.grown.values(), draft.last_update_time)
+
+    def _add_signatures(self, connection: Connection, draft: Draft) -> None:
+        """Keep what the documents' signatures came to, and have it shown with their entries."""
+        rows = (thing.columns.row for thing in draft.objects)
+        signed = [row for row in rows if row["entry_uuid"] in draft.signatures]
+        results = [(row["unique_id"], draft.signatures[row["entry_uuid"]]) for row in signed]
+        for row, key in zip(signed, signature_results.add(connection, self._clock(), results), strict=True):
+            row["signature_id"] = key
 
 
 def _identities(connection: Connection, draft: Draft, *, refused: bool) -> dict[str, Identity]:

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Table
 from msim_xds.database.among import given
 from msim_xds.database.driver import fetch
 from msim_xds.ihe.names import ObjectKind, Status
-from msim_xds.metadata.fragments import fill, home_attribute, opening, with_patient
-from msim_xds.registry import patients
+from msim_xds.metadata.fragments import fill, home_attribute, opening, with_patient, with_slots
+from msim_xds.registry import patients, signature_results
 from msim_xds.registry.columns import STATUS, SUPERSEDED
 from msim_xds.registry.compile import ID, PATIENT, Dialect, fragment_statement
 from msim_xds.registry.fragment_codec import FragmentCodec
@@ -27,9 +27,10 @@ Row = tuple[Any, ...]
 class Shelf:
     """Makes objects' texts from the stored fragments, and keeps the newest of them in each worker.
 
-    A text belongs to its row: id, patient, status and lastUpdateTime. Fragments never change, a patient's CX
-    neither, and no id is given twice, so what is on the shelf is never out of date. Where a merge has given
-    an object to another patient, its text names the patient of the row, also when the merge comes in between.
+    A text belongs to its row: id, patient, status, lastUpdateTime and the key of its signatures' result.
+    Fragments and results never change, a patient's CX neither, and no id is given twice, so what is on the
+    shelf is never out of date. Where a merge has given an object to another patient, its text names the
+    patient of the row, also when the merge comes in between.
 
     Args:
         codec: unpacks fragments.
@@ -65,14 +66,17 @@ class Shelf:
         found = fetch(connection, statement, parameters)
         moved = {rows[row[ID]][PATIENT] for row in found if row[-1] is not None}
         names = patients.names(connection, moved)
+        signatures = signature_results.find(connection, {row[-1] for row in rows.values()} - {None})
         for key, kind, home, dictionary, packed, submitted in found:
             row = rows[key]
-            _, patient, status, last_update_time = row
+            _, patient, status, last_update_time, signature = row
             fragment = self._codec.unpacker(dictionary)(packed)
             if submitted is not None:
                 fragment = with_patient(fragment, ObjectKind(kind), names[patient])
             if last_update_time is not None:
                 fragment = fill(fragment, last_update_time)
+            if signature in signatures:
+                fragment = with_slots(fragment, signatures[signature].slots())
             yield row, _opening(kind, status, home or self._home) + fragment
 
     def _keep(self, fresh: dict[Row, bytes]) -> None:

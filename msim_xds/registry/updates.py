@@ -140,7 +140,7 @@ class Updates:
         """Write all but the SubmissionSet's uniqueId, which is claimed; all checks have passed."""
         links = (*draft.associations, *self._drafter.associations(self._added(draft, changes)))
         ids = allocate(connection, len(draft.objects) + len(links))
-        things = list(zip(ids, _at_home(draft.objects, changes.homes), strict=False))
+        things = list(zip(ids, _inheriting(draft.objects, changes.homes, facts.latest), strict=False))
         numbered: list[tuple[int, AssociationDraft]] = list(zip(ids[len(things) :], links, strict=True))
         keys = {uuid: held.id for uuid, held in facts.held.items()}
         keys |= {end.entry_uuid: end.id for copy in changes.copies for end in copy.original[-2:]}
@@ -243,14 +243,22 @@ def _patients(connection: Connection, draft: Draft) -> dict[str, int]:
     return {cx: each.survivor_id or each.id for cx, each in found.items() if each is not None}
 
 
-def _at_home(drafts: tuple[ObjectDraft, ...], homes: Mapping[str, str]) -> Iterator[ObjectDraft]:
-    """The objects, with the homeCommunityId of the version before where they say none."""
+def _inheriting(
+    drafts: tuple[ObjectDraft, ...], homes: Mapping[str, str], latest: Mapping[str, Latest]
+) -> Iterator[ObjectDraft]:
+    """The objects with what they have from the version before.
+
+    That is the homeCommunityId where they say none, and, of the same document, what its signatures came to.
+    """
     for draft in drafts:
-        columns = draft.columns
-        home = homes.get(columns.row["entry_uuid"])
-        if home is not None:
-            draft = replace(draft, columns=replace(columns, row=columns.row | {"home": home}))
-        yield draft
+        row = draft.columns.row
+        before = latest.get(row["logical_id"])
+        inherited: dict[str, object] = {}
+        if (home := homes.get(row["entry_uuid"])) is not None:
+            inherited["home"] = home
+        if before is not None and before.signature_id is not None and before.hash == row["hash"]:
+            inherited["signature_id"] = before.signature_id
+        yield replace(draft, columns=replace(draft.columns, row=row | inherited)) if inherited else draft
 
 
 def _ends(link: Association) -> tuple[str, str]:

@@ -28,6 +28,7 @@ class Latest(NamedTuple):
     hash: str | None
     size: int | None
     home: str | None
+    signature_id: int | None
     dictionary_id: int
     fragment: bytes
 

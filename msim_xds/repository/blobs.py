@@ -67,6 +67,9 @@ class BlobStore(Protocol):
     def discard(self, part: StagedPart) -> None:
         """Forget a staged part that was not committed; harmless when it was."""
 
+    def staged(self, part: StagedPart) -> Iterator[bytes]:
+        """A staged part's octets in chunks; it stays staged. Raises OSError."""
+
     def take(self, part: StagedPart) -> Iterable[bytes]:
         """A staged part's octets instead of a blob; they are gone when nobody holds them. Raises OSError."""
 

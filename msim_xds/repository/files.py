@@ -54,6 +54,10 @@ class FileStore:
         """Forget a staged part that was not committed; harmless when it was."""
         self._spool.discard(part)
 
+    def staged(self, part: StagedPart) -> Iterator[bytes]:
+        """A staged part's octets in chunks; it stays staged. Raises OSError."""
+        return self._spool.chunks(part)
+
     def take(self, part: StagedPart) -> TakenPart:
         """A staged part's octets instead of a blob; they are gone when nobody holds them. Raises OSError."""
         return self._spool.take(part)

@@ -53,3 +53,8 @@ class LocalRegistrar:
             warnings = self._registration.register(connection, draft)  # refuses a draft with errors
             self._index.add(connection, documents, registered=True)
         return warnings
+
+    def knows(self, reading: Reading) -> bool:
+        """Whether this very submission is registered already, so that it is a retry."""
+        with self._database.read() as connection:
+            return self._registration.knows(connection, reading)

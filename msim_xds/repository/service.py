@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import structlog
@@ -28,6 +28,7 @@ from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.repository.intake import Intake, mismatches, take_in
 from msim_xds.repository.registrar import Registrar
 from msim_xds.repository.requests import Wanted
+from msim_xds.repository.signed_submission import SubmittedSignatures
 from msim_xds.repository.snapshots import Snapshots
 from msim_xds.settings import Settings
 from msim_xds.wire import answers
@@ -103,6 +104,7 @@ class RepositoryService:
         registrar: tells the registry.
         assembly: makes on-demand documents; None for a repository that has none.
         snapshots: keeps what was made on demand; None leaves it at the answer.
+        signatures: looks at those of submitted documents; None looks at none.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class RepositoryService:
         registrar: Registrar,
         assembly: Assembly | None = None,
         snapshots: Snapshots | None = None,
+        signatures: SubmittedSignatures | None = None,
     ) -> None:
         self._unique_id = settings.repository.unique_id
         self._limits = settings.limits
@@ -123,6 +126,7 @@ class RepositoryService:
         self._registrar = registrar
         self._assembly = assembly
         self._snapshots = snapshots
+        self._signatures = signatures
 
     def provide_and_register(self, request: Request) -> Answer:
         """ITI-41: keep the documents, then register them (ITI TF-2 3.41.4.1.3).
@@ -135,14 +139,21 @@ class RepositoryService:
         try:
             take_in(request, intake, self._store, self._limits)
             reading, pairs = self._paired(intake)
+            reading = reading.with_stored({entry.entry_uuid: self._stored(part) for entry, part in pairs})
+            told: tuple[Finding, ...] = ()
+            if self._signatures is not None:
+                results, told = self._signatures.examine(reading, pairs)
+                if results:
+                    reading = replace(reading, signatures=results)
             warnings = self._registrar.register(
-                reading.with_stored({entry.entry_uuid: self._stored(part) for entry, part in pairs}),
+                reading,
                 [_document(entry, part) for entry, part in pairs],
                 keep=lambda: self._store.commit([part for _, part in pairs]),
             )
         finally:
             for part in intake.staged:
                 self._store.discard(part)
+        warnings = (*warnings, *told) if told else warnings
         return Answer(
             [answers.registry_response(ResponseStatus.SUCCESS, warnings, self._limits.findings)],
             ResponseStatus.SUCCESS,

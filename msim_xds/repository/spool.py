@@ -105,6 +105,12 @@ class Spool:
             with suppress(FileNotFoundError):
                 os.unlink(path)
 
+    def chunks(self, part: StagedPart) -> Iterator[bytes]:
+        """A staged part's octets, which stay where they are. Raises OSError."""
+        with open(self.path(part), "rb", buffering=0) as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+
     def take(self, part: StagedPart) -> TakenPart:
         """A staged part's octets, out of the spool. Raises OSError."""
         path = self.path(part)

@@ -143,7 +143,7 @@ class TestMerges:
                 registry_object.select().with_only_columns(columns.id).where(columns.entry_uuid == entry)
             ).scalar_one()
             merge(registry, PATIENT, OTHER_PATIENT)
-            before, after = ((key, patient.id, APPROVED_NUMBER, None) for patient in (mine, other))
+            before, after = ((key, patient.id, APPROVED_NUMBER, None, None) for patient in (mine, other))
             old, new = PATIENT.replace("&", "&amp;").encode(), OTHER_PATIENT.replace("&", "&amp;").encode()
             for _ in range(2):
                 assert f'value="{old.decode()}"'.encode() in text_of(before)

@@ -33,6 +33,7 @@ def upgrade() -> None:
     _create_repeated_attributes()
     _create_identities()
     _create_records_and_queues()
+    _create_signatures()
     if on_postgresql:  # fragments are compressed already
         for table in ("registry_object", "association"):
             op.execute(f"ALTER TABLE {table} ALTER COLUMN fragment SET STORAGE EXTERNAL")
@@ -105,6 +106,7 @@ def _create_objects() -> None:
         sa.Column("size", sa.BigInteger()),
         sa.Column("home", sa.Text()),
         sa.Column("last_update_time", sa.Text()),
+        sa.Column("signature_id", sa.BigInteger()),
         sa.Column("dictionary_id", sa.SmallInteger(), nullable=False),
         sa.Column("fragment", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["patient_id"], ["patient.id"], name="fk_registry_object_patient_id"),
@@ -252,9 +254,47 @@ def _create_records_and_queues() -> None:
     )
 
 
+def _create_signatures() -> None:
+    op.create_table(
+        "signature_result",
+        sa.Column("id", _ID, autoincrement=False, nullable=False),
+        sa.Column("unique_id", sa.Text(), nullable=False),
+        sa.Column("validated_at", sa.Text(), nullable=False),
+        sa.Column("indication", sa.Text(), nullable=False),
+        sa.Column("sub_indication", sa.Text(), nullable=False),
+        sa.Column("level", sa.Text(), nullable=False),
+        sa.Column("signing_time", sa.Text(), nullable=False),
+        sa.Column("covers_document", sa.Boolean(), nullable=False),
+        sa.Column("previous_id", sa.BigInteger()),
+        sa.Column("revalidation_id", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("id", name="pk_signature_result"),
+    )
+    op.create_index("ix_signature_result_unique_id", "signature_result", ["unique_id"])
+    op.create_index(
+        "ix_signature_result_revalidation",
+        "signature_result",
+        ["revalidation_id"],
+        sqlite_where=sa.text("revalidation_id IS NOT NULL"),
+        postgresql_where=sa.text("revalidation_id IS NOT NULL"),
+    )
+    op.create_table(
+        "revalidation",
+        sa.Column("id", _ID, autoincrement=False, nullable=False),
+        sa.Column("started_at", sa.Text(), nullable=False),
+        sa.Column("finished_at", sa.Text()),
+        *(
+            sa.Column(name, sa.BigInteger(), nullable=False)
+            for name in ("position", "entries", "signed", "changed", "failed")
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_revalidation"),
+    )
+
+
 def downgrade() -> None:
     """Back to an empty database."""
     for table in (
+        "revalidation",
+        "signature_result",
         "import_progress",
         "delivery",
         "removal",
