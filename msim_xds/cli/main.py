@@ -18,6 +18,7 @@ from msim_xds.cli import (
     patients,
     remote,
     removal,
+    revalidation,
     signatures,
 )
 
@@ -69,6 +70,7 @@ app.command("import")(importing.import_archive)
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(patients.app, name="patients")
 app.add_typer(on_demand.app, name="on-demand")
+app.add_typer(revalidation.app, name="signatures")
 
 
 def _version(value: bool) -> None:

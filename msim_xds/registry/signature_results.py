@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
@@ -17,6 +17,27 @@ from msim_xds.database.driver import Prepared
 from msim_xds.database.engine import allocate
 from msim_xds.database.schema import registry_object, signature_result
 from msim_xds.metadata.signature_slots import SignatureResult
+
+
+class SignedEntry(NamedTuple):
+    """A stable entry whose document may be signed.
+
+    Attributes:
+        id: its key.
+        entry_uuid: its entryUUID.
+        unique_id: of its document.
+        format_code: as ``code^^scheme``.
+        class_code: likewise.
+        signature_id: key of the result that is shown.
+    """
+
+    id: int
+    entry_uuid: str
+    unique_id: str
+    format_code: str | None
+    class_code: str | None
+    signature_id: int | None
+
 
 _VALUES: Final = tuple(signature_result.c[name] for name in SignatureResult._fields)
 _ADD: Final = Prepared(insert(signature_result))
@@ -31,34 +52,30 @@ _SHOW: Final = (
 
 
 def add(
-    connection: Connection,
-    moment: datetime,
-    results: Sequence[tuple[str, SignatureResult]],
-    *,
-    previous: int | None = None,
-    revalidation: int | None = None,
+    connection: Connection, moment: datetime, results: Sequence[tuple[str, SignatureResult]]
 ) -> list[int]:
-    """Keep results, by the document's uniqueId; returns their keys.
+    """Keep what was found at ``moment``, by the document's uniqueId; returns the keys.
 
-    Args:
-        connection: of a write transaction.
-        moment: when they were found.
-        results: uniqueId and result.
-        previous: key of the result that was shown before.
-        revalidation: key of the run that found them.
+    To show it is the caller's: the key belongs into ``signature_id`` of the entry that is being written.
     """
     keys = list(allocate(connection, len(results)))
-    common = {
-        "validated_at": moment.isoformat(timespec="seconds"),
-        "previous_id": previous,
-        "revalidation_id": revalidation,
-    }
     rows = [
-        {"id": key, "unique_id": unique_id, **common, **result._asdict()}
-        for key, (unique_id, result) in zip(keys, results, strict=True)
+        _row(key, moment, unique_id, result) for key, (unique_id, result) in zip(keys, results, strict=True)
     ]
     _ADD.run(connection, rows)
     return keys
+
+
+def supersede(
+    connection: Connection, moment: datetime, signed: SignedEntry, result: SignatureResult, revalidation: int
+) -> bool:
+    """Keep another result and show it from now on; False where the entry is gone."""
+    (key,) = allocate(connection, 1)
+    if connection.execute(_SHOW, {"key": signed.id, "result": key}).rowcount != 1:
+        return False
+    row = _row(key, moment, signed.unique_id, result)
+    _ADD.run(connection, [{**row, "previous_id": signed.signature_id, "revalidation_id": revalidation}])
+    return True
 
 
 def find(connection: Connection, keys: Collection[int]) -> Mapping[int, SignatureResult]:
@@ -72,6 +89,12 @@ def find(connection: Connection, keys: Collection[int]) -> Mapping[int, Signatur
     }
 
 
-def show(connection: Connection, entry: int, result: int) -> bool:
-    """Show a result with an entry from now on; False where the entry is gone."""
-    return connection.execute(_SHOW, {"key": entry, "result": result}).rowcount == 1
+def _row(key: int, moment: datetime, unique_id: str, result: SignatureResult) -> dict[str, Any]:
+    return {
+        "id": key,
+        "unique_id": unique_id,
+        "validated_at": moment.isoformat(timespec="seconds"),
+        "previous_id": None,
+        "revalidation_id": None,
+        **result._asdict(),
+    }

@@ -1,6 +1,7 @@
 """Signatures of the documents of a submission: looked at, recorded, and judged by the policy of their source.
 
-What cannot be validated is INDETERMINATE; a defect of ours is logged besides, and never refuses anything. Only the policies ``warn`` and ``reject`` speak to the sender.
+What cannot be validated is INDETERMINATE; a defect of ours is logged besides, and never refuses anything.
+Only the policies ``warn`` and ``reject`` speak to the sender.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Site:
         )
         root = etree.fromstring(b"".join(answer.payload))
         return {
-            slot.get("name", "").removeprefix(PREFIX): "".join(slot.itertext()).strip()
+            slot.get("name", "").removeprefix(PREFIX): "".join(map(str, slot.itertext())).strip()
             for slot in root.iter(f"{{{metadata.RIM}}}Slot")
             if slot.get("name", "").startswith(PREFIX)
         }
