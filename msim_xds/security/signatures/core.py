@@ -35,6 +35,7 @@ _TRANSFORMS: Final = {
     table.ENVELOPED: "ENVELOPED",
     table.XPATH: "XPATH",
 }
+_ID_NAMES: Final = ("Id", "ID", "id")
 _MANIFEST_PATH: Final = f"{OBJECT}/{ds('Manifest')}"
 _Transform: Final = xmlsec.Transform  # type: ignore[attr-defined]  # there, but not in its stubs' __all__
 
@@ -105,7 +106,7 @@ def _names(signature: _Element, info: SignedInfo, outcomes: Sequence[Outcome]) -
     """Xmlsec's names of everything the references need; None where one is missing or a target is outside."""
     if info.method is None or not info.method.xmlsec or signature.find(_MANIFEST_PATH) is not None:
         return None
-    if any(outcome.target is None or outcome.target.element is None for outcome in outcomes):
+    if not all(map(_can_be_named, outcomes)):
         return None
     wanted = {info.element.find(ds("CanonicalizationMethod")).get("Algorithm", "")}  # type: ignore[union-attr]
     for outcome in outcomes:
@@ -116,12 +117,20 @@ def _names(signature: _Element, info: SignedInfo, outcomes: Sequence[Outcome]) -
     return ["C14N", *(_TRANSFORMS[uri] for uri in wanted)]
 
 
+def _can_be_named(outcome: Outcome) -> bool:
+    """Whether xmlsec can be told what a reference leads to: an element of the document, by a plain Id."""
+    element, uri = outcome.target.element if outcome.target is not None else None, outcome.uri or ""
+    if element is None or "%" in uri:
+        return False
+    return uri in ("", "#xpointer(/)") or any(element.get(name) for name in _ID_NAMES)
+
+
 def _register(context: xmlsec.SignatureContext, outcome: Outcome) -> None:
     """Tell xmlsec exactly the element that was resolved here, and no other."""
     uri = outcome.uri or ""
     element = outcome.target.element if outcome.target is not None else None
     if element is None or not uri.startswith("#"):
         return
-    for name in ("Id", "ID", "id"):
+    for name in _ID_NAMES:
         if element.get(name) and element.get(name, "") in uri:
             context.register_id(element, name)

@@ -263,6 +263,7 @@ CASES = [
     good("enveloped, xpointer with comments", plan(references=[Reference("#xpointer(/)", (ENVELOPED, EXC))])),
     good("enveloped, inclusive canonicalization below a default namespace", plan(references=[Reference("", (ENVELOPED, INC))], canonical=INC)),
     good("enveloped, XPath that takes out signatures", plan(references=[Reference("", (XPATH, EXC))])),
+    good("enveloped, root by xml:id", lambda: sign(CDA.replace(b' ID="doc"', b' xml:id="doc"'), Plan(references=ROOT_BY_ID))),
     good("ECDSA on P-256", plan(signer=CURVE, method=signing.ECDSA_SHA256)),
     good("ECDSA on P-384", plan(signer=CURVE384, method=signing.ECDSA_SHA256)),
     good("RSA-PSS", plan(method=signing.PSS_SHA256)),
