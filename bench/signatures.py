@@ -99,14 +99,14 @@ def _alone(path: Path) -> float:
     """MiB of memory that validating a file needs; called in a process of its own."""
     validator = Validator()
     validator.validate(sign(CDA), NOW)
-    before = _peak()
+    before = peak()
     (found,) = validator.validate(path.read_bytes(), NOW).signatures
     if not (found.intact and found.covers_document):
         raise RuntimeError("the large document is not intact")
-    return (_peak() - before) / _KIB
+    return (peak() - before) / _KIB
 
 
-def _peak() -> int:
+def peak() -> int:
     """KiB that this process has had at most; ru_maxrss would remember the bench's own."""
     lines = Path("/proc/self/status").read_text("utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
