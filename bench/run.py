@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import big, cpu, figures, flat, importing, signatures
+from bench import big, cpu, figures, flat, importing, signatures, signed_submissions
 from bench.figures import Figure
 from bench.limit import Limit
 
@@ -34,7 +34,10 @@ def main() -> int:
             "import": lambda: importing.measure(
                 _below(work, "import"), arguments.entries, arguments.one_by_one
             ),
-            "signatures": lambda: signatures.measure(_below(work, "signatures")),
+            "signatures": lambda: (
+                signatures.measure(_below(work, "signatures"))
+                + signed_submissions.measure(_below(work, "signed"))
+            ),
         }
         found: list[Figure] = []
         for name in arguments.only.split(","):

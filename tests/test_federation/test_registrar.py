@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from msim_xds.findings import Refused
 from msim_xds.ihe.names import Severity
 from msim_xds.metadata import ebrim
 from msim_xds.metadata.ebrim import Reading, Stored
+from msim_xds.metadata.signature_slots import PREFIX, SignatureResult, lifted
 from msim_xds.repository.files import FileStore
 from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.settings import LimitSettings, RegistrySettings, Settings
@@ -151,3 +153,22 @@ def test_nobody_there(tmp_path: Path, sqlite_url: str) -> None:
     assert repository.kept == 1
     assert repository.registered() is None
     repository.database.close()
+
+
+def test_what_signatures_came_to_travels_and_a_senders_own_word_does_not(
+    repository: Repository, peer: Peer
+) -> None:
+    peer.reply = Reply(envelope(registry_response()))
+    result = SignatureResult("TOTAL_FAILED", "HASH_FAILURE", "XAdES-BASELINE-B", "", False)
+    claim = {f"{PREFIX}indication": "TOTAL_PASSED", f"{PREFIX}signing-time": "2026"}
+    element = etree.fromstring(metadata.single_document(unique_id=UNIQUE_ID, content=CONTENT, slots=claim))
+    reading = replace(ebrim.read(element, LimitSettings()), signatures={"Document01": result})
+    (warning,) = repository.registrar.register(reading, [DOCUMENT], repository.keep)
+    assert warning.code == "XDSExtraMetadataNotSaved"
+    sent = etree.fromstring(peer.received[0].body).find(
+        f"{{{SOAP}}}Body/{{{metadata.LCM}}}SubmitObjectsRequest"
+    )
+    assert sent is not None
+    told = ebrim.read(sent, LimitSettings())
+    assert told.findings == ()
+    assert lifted(told.submission)[1] == {"Document01": result}

@@ -16,6 +16,7 @@ from msim_xds.ihe.names import ResponseStatus, Severity
 from msim_xds.ihe.transactions import ITI_18, ITI_41
 from msim_xds.metadata.signature_slots import PREFIX
 from msim_xds.repository import signing as module
+from msim_xds.repository.blobs import CHUNK, BlobStore
 from msim_xds.settings import DatabaseSettings, Settings
 from msim_xds.signature_settings import SignatureSettings
 from msim_xds.wire.exchange import Addressing, Answer, Request
@@ -313,3 +314,10 @@ class TestForms:
         octets = [b"<a>" + b"x" * 997, b"x" * 1000, DS.encode()]
         assert module._signed_octets(octets, 500) == (b"", False)
         assert module._signed_octets(octets[:2], 500) == (None, True)
+
+
+def test_a_staged_document_can_be_read_and_stays(store: BlobStore) -> None:
+    part = staged(store, b"a" * CHUNK, b"b")
+    assert b"".join(store.staged(part)) == b"a" * CHUNK + b"b"
+    store.commit([part])
+    assert [blob.sha256 for blob in store.blobs()] == [part.sha256]
