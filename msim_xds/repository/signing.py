@@ -56,11 +56,13 @@ class Examined(NamedTuple):
         result: what is kept and shown.
         problem: what is wrong, for people; '' where nothing is.
         is_defect: the validation itself has failed.
+        covers: whether what is signed is all of what was submitted, as far as that was looked at.
     """
 
     result: SignatureResult
     problem: str = ""
     is_defect: bool = False
+    covers: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,9 @@ class Signing:
         """Whether ``reject`` lets it pass, since nothing is proven to be wrong."""
         result = examined.result
         return examined.is_defect or (
-            result.indication == _UNDECIDED and result.sub_indication in self._settings.undecided
+            examined.covers
+            and result.indication == _UNDECIDED
+            and result.sub_indication in self._settings.undecided
         )
 
     def _validated(self, octets: bytes, subject: Subject) -> Examined | None:
@@ -196,7 +200,8 @@ def _summed_up(report: Report) -> Examined | None:
         worst.signing_time,
         covers,
     )
-    return Examined(result, _problem(worst, covers=covers or worst.packaging == ("enveloping",)))
+    covers = covers or worst.packaging == ("enveloping",)  # whose content is what was submitted
+    return Examined(result, _problem(worst, covers=covers), covers=covers)
 
 
 def _problem(worst: SignatureReport, *, covers: bool) -> str:
@@ -207,8 +212,8 @@ def _problem(worst: SignatureReport, *, covers: bool) -> str:
         if not one.intact and one.reasons
     ]
     reasons = [why.text() for why in worst.reasons[:_MOST_REASONS]]
-    if not reasons and worst.sub_indication is None and not covers:
-        reasons = ["no intact signature covers the whole document"]
+    if worst.intact and not covers:
+        reasons.append("no intact signature covers the whole document")
     named = ", ".join(failing[:_MOST_REASONS])
     return ": ".join(filter(None, (named, "; ".join(reasons))))
 

@@ -166,6 +166,10 @@ class TestPolicies:
         plan = Plan(references=[Reference("#body", ("http://www.w3.org/2001/10/xml-exc-c14n#",))])
         assert "whole document" in site(policy="reject").refused(sign(plan=plan)).problem
 
+    def test_reject_of_a_signature_of_a_part_by_whoever(self, site: Any) -> None:
+        plan = Plan(references=[Reference("#body", ("http://www.w3.org/2001/10/xml-exc-c14n#",))])
+        assert "whole document" in site(policy="reject", trust=None).refused(sign(plan=plan)).problem
+
     def test_reject_takes_the_unsigned_and_the_good(self, site: Any) -> None:
         strict = site(policy="reject")
         assert strict.submit(CDA)[1] == {}
