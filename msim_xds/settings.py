@@ -218,7 +218,7 @@ class DeliverySettings(_Section):
 
     reply_hosts: tuple[Annotated[str, Field(pattern=_HOST)], ...] = Field(
         (),
-        description="Hosts to which answers may be sent: `host` with any port, `host:port`, IPv6 in brackets, "
+        description="Hosts that answers may go to: `host` with any port, `host:port`, IPv6 in brackets, "
         "names beyond ASCII in punycode. Empty refuses every ReplyTo that is not anonymous.",
     )
     queue: int = Field(10000, ge=1, description="Most answers waiting; further asynchronous requests fault.")

@@ -240,7 +240,7 @@ removal = Table(
     Index("ix_removal_unique_id", "unique_id"),
 )
 
-#: Answers of the asynchronous exchange that wait for delivery; deleted when they are delivered. ``payload`` is
+#: Answers of the asynchronous exchange that wait for delivery; deleted when delivered. ``payload`` is
 #: the envelope to send; for a query or a retrieve it is the request, carried out at each attempt. ``due_at``
 #: counts milliseconds since 1970 by the database's clock; while a process works on a row it is the moment at
 #: which others may take the row over.

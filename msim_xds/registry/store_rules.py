@@ -239,7 +239,7 @@ def _end(place: str, attribute: str, uuid: str, end: _End, facts: Facts) -> Iter
 def _appended_transforms(
     submission: Submission, places: Mapping[str, str], facts: Facts
 ) -> Iterator[Finding]:
-    """Appendices of a transform; one that has replaced its original stands in its place, and may have some."""
+    """Appendices of a transform; one that has replaced its original stands in its place, so may have some."""
     new = {link.source for link in submission.associations if link.type == AssociationType.XFRM}
     for link in submission.associations:
         if link.type != AssociationType.APND:

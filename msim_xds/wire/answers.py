@@ -24,7 +24,7 @@ _LIMIT: Final[int] = LimitSettings.model_fields["findings"].default
 class DeliveredDocument:
     """One document of an ITI-43 answer.
 
-    ``home`` is the request's HomeCommunityId, None where it had none; ``cid`` the Content-ID of the part. Where
+    ``home`` is the request's HomeCommunityId, None where it had none; ``cid`` is its part's Content-ID. Where
     the document was made on demand, ``new_document_unique_id`` is its own id and ``new_repository_unique_id``
     where it is kept, None where it is not (ITI TF-2 3.43.4.2.2).
     """

@@ -83,7 +83,7 @@ def test_an_entry_is_updated(send: Send) -> None:
         assert b"RegistryError" not in updated
     found = send("iti-18-find-documents.xml")
     assert found.count(b"<rim:ExtrinsicObject ") == 1
-    assert "Karta informacyjna, poprawiona".encode() in found
+    assert b"Karta informacyjna, poprawiona" in found
     assert b'versionName="2"' in found
 
 

@@ -115,7 +115,12 @@ def test_many_at_once(file_store: FileStore, monkeypatch: pytest.MonkeyPatch) ->
     parts = [staged(file_store, content) for content in contents]
     synced: list[int] = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), real(fd))[1])
+
+    def noted(fd: int) -> None:
+        synced.append(fd)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
     file_store.commit(parts)
     folders = {part.sha256[:2] for part in parts}
     assert len(synced) == len(parts) + len(folders)
