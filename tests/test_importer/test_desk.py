@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -552,6 +553,38 @@ def test_a_store_without_room_leaves_nothing(
         desk.prepare(list(make_plan(path).tasks(0)))
     monkeypatch.undo()
     assert is_sound(settings).counts == {}
+
+
+def test_a_spool_without_room_leaves_nothing(
+    settings: Settings, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions(source, 2)
+    desk = desk_of(settings, path := write_manifest(source, [version(0), version(1)]))
+    stage = desk._services.store.stage
+    sinks: list[Any] = []
+
+    def full_at_the_second() -> Any:
+        sinks.append(stage())
+        if len(sinks) == 2:
+            monkeypatch.setattr(type(sinks[1]), "write", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        return sinks[-1]
+
+    monkeypatch.setattr(type(desk._services.store), "stage", lambda _: full_at_the_second())
+    with pytest.raises(OSError, match="full"):
+        desk.prepare(list(make_plan(path).tasks(0)))
+    monkeypatch.undo()
+    assert is_sound(settings).counts == {}
+
+
+def test_a_document_of_no_time_at_all(settings: Settings, tmp_path: Path) -> None:
+    manifest = json.dumps({"documents": [{"path": "scan.pdf"}], "patientId": PATIENT}).encode()
+    archive = zipped(tmp_path / "z.zip", {"manifest.jsonl": manifest, "scan.pdf": b"%PDF"})
+    octets = archive.read_bytes()
+    second = octets.rindex(b"PK\x01\x02")
+    archive.write_bytes(octets[: second + 14] + b"\0\0" + octets[second + 16 :])
+    summary = imported(settings, archive)
+    assert codes(summary) == {"manifest.jsonl:1": ["XDSMissingDocument"]}
+    assert "no proper time" in remarks(summary)[0]["findings"][0]["problem"]
 
 
 def test_an_orphan_that_is_just_removed_refuses_its_submission_only(
