@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from msim_xds.signature_settings import SignatureSettings
+from msim_xds.xua_settings import XuaSettings
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -355,6 +356,7 @@ class Settings(BaseSettings):
     validation: ValidationSettings = ValidationSettings()
     search: SearchSettings = SearchSettings()
     signatures: SignatureSettings = SignatureSettings()
+    xua: XuaSettings = XuaSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

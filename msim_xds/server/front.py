@@ -19,6 +19,7 @@ from msim_xds.delivery.queue import DeliveryQueue
 from msim_xds.delivery.worker import DeliveryWorker
 from msim_xds.ihe.descriptions import of_endpoint
 from msim_xds.ihe.transactions import Endpoint
+from msim_xds.security.xua.setup import guards
 from msim_xds.server import pages
 from msim_xds.server.body import Body
 from msim_xds.server.later import Later, in_mtom
@@ -102,6 +103,8 @@ class Front:
         self._endpoints = endpoints
         self._stagers: dict[Endpoint, Stager] = {Endpoint.REPOSITORY: stager}
         self._inline = settings.validation.tolerances().inline_documents
+        header = settings.xua.client_certificate_header
+        self._certificate_key = f"HTTP_{header.upper().replace('-', '_')}" if header else ""
         self._turns: SimpleQueue[None] = SimpleQueue()  # a semaphore at a tenth of threading's cost
         for _ in range(settings.server.threads):
             self._turns.put(None)
@@ -170,7 +173,8 @@ class Front:
             return _fault(fault)
         self._turns.get()
         try:
-            reply = self._endpoints[endpoint].call(message, environ.get("REMOTE_ADDR", ""))
+            certificate = environ.get(self._certificate_key, "")
+            reply = self._endpoints[endpoint].call(message, environ.get("REMOTE_ADDR", ""), certificate)
         finally:
             self._turns.put(None)
             for part in message.parts.values():
@@ -230,16 +234,20 @@ def build_front(
             allow any host; without queue or hosts such answers are refused.
 
     Raises:
-        ValueError: a transaction has no handler, or a host in ``delivery.reply_hosts`` is none.
+        ValueError: a transaction has no handler, a host in ``delivery.reply_hosts`` is none, or section
+            ``xua`` cannot be used.
     """
     pipeline = Pipeline(handlers, settings.limits.findings)
     hosts = ReplyHosts(settings.delivery.reply_hosts)
+    checks = guards(settings.xua, settings.data)
     later = None
     if queue is not None and hosts:
         inline = settings.validation.tolerances().inline_documents
-        later = Later(pipeline.run, queue, hosts, inline=inline)
+        later = Later(pipeline.run, queue, hosts, inline=inline, guards=checks)
         DeliveryWorker(queue, hosts, later.compose, settings.delivery).start()
-    endpoints = {endpoint: SoapEndpoint(endpoint, pipeline.run, later) for endpoint in Endpoint}
+    endpoints = {
+        endpoint: SoapEndpoint(endpoint, pipeline.run, later, checks.get(endpoint)) for endpoint in Endpoint
+    }
     return Front(settings, endpoints, stager, ready)
 
 
