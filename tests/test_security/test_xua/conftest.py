@@ -36,11 +36,14 @@ class Door:
         for number, identity in enumerate(self.trusted or (sts(), second_sts())):
             files.append(self.directory / f"{number}.pem")
             files[-1].write_bytes(identity.pem)
-        values = {"registry": "required", "issuers": {ISSUER: files}, "audiences": [AUDIENCE], **self.settings}
+        values = {
+            "registry": "required",
+            "issuers": {ISSUER: files},
+            "audiences": [AUDIENCE],
+            **self.settings,
+        }
         self.guards = guards(XuaSettings(**values), self.directory, lambda: self.now)
-        self.endpoint = SoapEndpoint(
-            Endpoint.REGISTRY, self._run, guard=self.guards.get(Endpoint.REGISTRY)
-        )
+        self.endpoint = SoapEndpoint(Endpoint.REGISTRY, self._run, guard=self.guards.get(Endpoint.REGISTRY))
 
     def _run(self, request: Request) -> Answer:
         self.carried_out.append(request)
