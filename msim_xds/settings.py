@@ -262,8 +262,7 @@ class Tolerances(_Section):
         False, description="urn:extpl:… slots are kept even where extra metadata is dropped."
     )
     lookalike_ids: bool = Field(
-        False,
-        description="ids that only look like UUIDs; missing objectType and nodeRepresentation.",
+        False, description="ids that only look like UUIDs; missing objectType and nodeRepresentation."
     )
     versioned_submission: bool = Field(
         False, description="status, lid, VersionInfo and documentAvailability on a first submission."

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from queue import SimpleQueue
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -19,7 +20,7 @@ from msim_xds.delivery.queue import DeliveryQueue
 from msim_xds.delivery.worker import DeliveryWorker
 from msim_xds.ihe.descriptions import of_endpoint
 from msim_xds.ihe.transactions import Endpoint
-from msim_xds.security.xua.setup import guards
+from msim_xds.security.xua.guard import Guard
 from msim_xds.server import pages
 from msim_xds.server.body import Body
 from msim_xds.server.later import Later, in_mtom
@@ -222,6 +223,7 @@ def build_front(
     stager: Stager,
     ready: Ready,
     queue: DeliveryQueue | None = None,
+    guards: Mapping[Endpoint, Guard] = MappingProxyType({}),
 ) -> WsgiApplication:
     """The WSGI callable of the whole server.
 
@@ -232,21 +234,20 @@ def build_front(
         ready: facts for ``/health``; see ``Front``.
         queue: keeps answers that are sent elsewhere. A thread that delivers them is started, if the settings
             allow any host; without queue or hosts such answers are refused.
+        guards: who checks the senders of requests to which endpoint.
 
     Raises:
-        ValueError: a transaction has no handler, a host in ``delivery.reply_hosts`` is none, or section
-            ``xua`` cannot be used.
+        ValueError: a transaction has no handler, or a host in ``delivery.reply_hosts`` is none.
     """
     pipeline = Pipeline(handlers, settings.limits.findings)
     hosts = ReplyHosts(settings.delivery.reply_hosts)
-    checks = guards(settings.xua, settings.data)
     later = None
     if queue is not None and hosts:
         inline = settings.validation.tolerances().inline_documents
-        later = Later(pipeline.run, queue, hosts, inline=inline, guards=checks)
+        later = Later(pipeline.run, queue, hosts, inline=inline, guards=guards)
         DeliveryWorker(queue, hosts, later.compose, settings.delivery).start()
     endpoints = {
-        endpoint: SoapEndpoint(endpoint, pipeline.run, later, checks.get(endpoint)) for endpoint in Endpoint
+        endpoint: SoapEndpoint(endpoint, pipeline.run, later, guards.get(endpoint)) for endpoint in Endpoint
     }
     return Front(settings, endpoints, stager, ready)
 

@@ -19,7 +19,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from msim_xds.security.xua.setup import guards
+from msim_xds.security.xua import setup
 from msim_xds.server import log
 from msim_xds.server.companion import Companion, listen
 from msim_xds.server.wsdl import public_url
@@ -70,7 +70,7 @@ def serve(settings: Settings, target: str = TARGET) -> None:
         UnusableXua: section ``xua``, or a file that it names, cannot be used.
     """
     log.configure(settings.log)
-    guards(settings.xua, settings.data)  # said here once, before each worker would find it
+    setup.check(settings.xua)  # said here once, before each worker would find it
     _allow_files()
     os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
     with _feed(settings):

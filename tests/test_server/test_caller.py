@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +17,7 @@ from msim_xds.delivery.queue import DeliveryQueue
 from msim_xds.ihe.transactions import ITI_18, ITI_42, Endpoint
 from msim_xds.security.xua.refusal import SecurityFault
 from msim_xds.security.xua.setup import guards
-from msim_xds.server.front import Front
+from msim_xds.server.front import Front, WsgiApplication, build_front
 from msim_xds.server.later import Later
 from msim_xds.server.pipeline import Pipeline
 from msim_xds.server.spyne_app import SoapEndpoint
@@ -33,9 +32,11 @@ from tests.support.saml import (
     ISSUER,
     MINUTE,
     ask,
+    at,
     client,
     conditions,
     confirmation,
+    fixed,
     security,
     sign,
     signed,
@@ -49,19 +50,8 @@ from tests.test_server.test_later import REGISTER, REGISTER_ACTION, accepted, to
 
 REGISTRY, REPOSITORY = "/xds/registry", "/xds/repository"
 WSSE = "{http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd}"
+PAST = f'NotBefore="{at(-20)}" NotOnOrAfter="{at(-10)}"'
 THERE = "http://127.0.0.1:9/answers"
-
-
-def current(**changes: str) -> str:
-    """An assertion of this very hour, for servers whose clock is the machine's."""
-    now = datetime.now(UTC)
-    begin, end = (moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in (now, now + 10 * MINUTE))
-    usual = {
-        "issued": f'IssueInstant="{begin}"',
-        "conditions": conditions(f'NotBefore="{begin}" NotOnOrAfter="{end}"'),
-        "confirmations": confirmation(times=f'NotOnOrAfter="{end}"'),
-    }
-    return signed(**{**usual, **changes})
 
 
 def xua(tmp_path: Path, **changes: Any) -> XuaSettings:
@@ -75,8 +65,15 @@ def xua(tmp_path: Path, **changes: Any) -> XuaSettings:
     return XuaSettings(**{**usual, **changes})
 
 
+def guarded(server: Server, tmp_path: Path, **changes: Any) -> WsgiApplication:
+    """The front with guards whose clock stands still."""
+    settings = Settings(xua=xua(tmp_path, **changes))
+    checks = guards(settings.xua, tmp_path, fixed())
+    return build_front(settings, server.handlers(), server.stager, dict, guards=checks)
+
+
 def test_missing_assertion_is_a_fault_of_the_sender(server: Server, tmp_path: Path) -> None:
-    app = server.build(xua=xua(tmp_path))
+    app = guarded(server, tmp_path)
     answer = post(app, REGISTRY, envelope())
     assert answer.status == 400
     code, subcode, reason = answer.fault()
@@ -90,8 +87,8 @@ def test_missing_assertion_is_a_fault_of_the_sender(server: Server, tmp_path: Pa
 
 
 def test_caller_reaches_the_handler(server: Server, tmp_path: Path) -> None:
-    app = server.build(xua=xua(tmp_path), data=tmp_path)
-    assert post(app, REGISTRY, ask(current())).status == 200
+    app = guarded(server, tmp_path)
+    assert post(app, REGISTRY, ask(sign())).status == 200
     (request,) = server.requests
     assert request.caller is not None
     assert request.caller.user == f"lz<lucja.zolcinska@{ISSUER}>"
@@ -105,9 +102,9 @@ def test_off_leaves_no_caller(server: Server) -> None:
 
 
 def test_refusal_is_logged_without_the_user(server: Server, tmp_path: Path) -> None:
-    app = server.build(xua=xua(tmp_path))
+    app = guarded(server, tmp_path)
     with capture_logs() as logs:
-        post(app, REGISTRY, ask(sign()))
+        post(app, REGISTRY, ask(signed(conditions=conditions(PAST))))
     (line,) = [line for line in logs if line["event"] == "assertion refused"]
     assert line == {
         "event": "assertion refused",
@@ -120,9 +117,13 @@ def test_refusal_is_logged_without_the_user(server: Server, tmp_path: Path) -> N
 
 
 def test_documents_of_a_refused_submission_are_forgotten(server: Server, tmp_path: Path) -> None:
-    app = server.build(xua=xua(tmp_path))
+    app = guarded(server, tmp_path)
     body = '<x:ProvideAndRegisterDocumentSetRequest xmlns:x="urn:ihe:iti:xds-b:2007"/>'
-    root = envelope(body, "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b", security(sign()))
+    root = envelope(
+        body,
+        "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b",
+        security(signed(conditions=conditions(PAST))),
+    )
     content_type, octets = mtom(root, ("d@x", b"content"))
     answer = post(app, REPOSITORY, octets, content_type)
     assert answer.fault()[1] == f"{WSSE}MessageExpired"
@@ -132,7 +133,7 @@ def test_documents_of_a_refused_submission_are_forgotten(server: Server, tmp_pat
 
 
 def test_security_comes_before_action_and_payload(server: Server, tmp_path: Path) -> None:
-    app = server.build(xua=xua(tmp_path))
+    app = guarded(server, tmp_path)
     for octets in (envelope(action="urn:unknown"), envelope("<x/>")):
         assert post(app, REGISTRY, octets).fault()[1] == f"{WSSE}SecurityTokenUnavailable"
 
@@ -141,13 +142,13 @@ def test_certificate_of_the_proxy_proves_the_holder(server: Server, tmp_path: Pa
     body = "".join(client().pem.decode().splitlines()[1:-1])
     data = f"<ds:X509Data><ds:X509Certificate>{body}</ds:X509Certificate></ds:X509Data>"
     info = f'<ds:KeyInfo xmlns:ds="{DS}">{data}</ds:KeyInfo>'
-    octets = ask(current(confirmations=confirmation(HOLDER, times="", inner=info)))
+    octets = ask(signed(confirmations=confirmation(HOLDER, times="", inner=info)))
     held, other = ({"HTTP_X_SSL_CLIENT_CERT": quote(each().pem.decode())} for each in (client, stranger))
-    app = server.build(xua=xua(tmp_path, client_certificate_header="X-SSL-Client-Cert"))
+    app = guarded(server, tmp_path, client_certificate_header="X-SSL-Client-Cert")
     assert post(app, REGISTRY, octets, environ=held).status == 200
     assert post(app, REGISTRY, octets, environ=other).fault()[1] == f"{WSSE}FailedAuthentication"
     assert post(app, REGISTRY, octets).fault()[1] == f"{WSSE}FailedAuthentication"
-    deaf = server.build(xua=xua(tmp_path))  # nobody said that a proxy may be believed
+    deaf = guarded(server, tmp_path)  # nobody said that a proxy may be believed
     assert post(deaf, REGISTRY, octets, environ=held).fault()[1] == f"{WSSE}FailedAuthentication"
 
 

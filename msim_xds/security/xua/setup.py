@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -27,9 +27,17 @@ class UnusableXua(ValueError):
     """The section ``xua`` of the settings, or a file that it names, cannot be used."""
 
 
-def guards(
-    settings: XuaSettings, data: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> Mapping[Endpoint, Guard]:
+def check(settings: XuaSettings) -> None:
+    """Whether guards can be made of these settings.
+
+    Raises:
+        UnusableXua: what is wrong with them, and in which file.
+    """
+    if _demands(settings):
+        _issuers(settings)
+
+
+def guards(settings: XuaSettings, data: Path, clock: Callable[[], datetime]) -> Mapping[Endpoint, Guard]:
     """The guards of those endpoints that look at assertions.
 
     Args:
@@ -40,18 +48,20 @@ def guards(
     Raises:
         UnusableXua: what is wrong with the settings, and in which file.
     """
-    demands = {endpoint: getattr(settings, endpoint.name.lower()) for endpoint in Endpoint}
-    wanted = {endpoint: demand for endpoint, demand in demands.items() if demand is not Demand.OFF}
-    if not wanted:
+    demands = _demands(settings)
+    if not demands:
         return {}
-    for name in ("issuers", "audiences"):
-        if not getattr(settings, name):
-            raise UnusableXua(f"xua.{name}: must not be empty where assertions are looked at")
     bounds = Bounds(settings.assertion_bytes, settings.remembered, _ONE_TIME[settings.one_time])
     validator = Validator(_issuers(settings), _policy(settings), bounds, Once(data / "xua-used"), clock)
     return {
-        endpoint: Guard(validator, required=demand is Demand.REQUIRED) for endpoint, demand in wanted.items()
+        endpoint: Guard(validator, required=demand is Demand.REQUIRED) for endpoint, demand in demands.items()
     }
+
+
+def _demands(settings: XuaSettings) -> Mapping[Endpoint, Demand]:
+    """What is demanded where, except where nothing is."""
+    demands = {endpoint: getattr(settings, endpoint.name.lower()) for endpoint in Endpoint}
+    return {endpoint: demand for endpoint, demand in demands.items() if demand is not Demand.OFF}
 
 
 def _policy(settings: XuaSettings) -> Policy:
@@ -68,6 +78,9 @@ def _policy(settings: XuaSettings) -> Policy:
 
 
 def _issuers(settings: XuaSettings) -> Issuers:
+    for name in ("issuers", "audiences"):
+        if not getattr(settings, name):
+            raise UnusableXua(f"xua.{name}: must not be empty where assertions are looked at")
     issuers = {}
     for name, files in settings.issuers.items():
         if not files:

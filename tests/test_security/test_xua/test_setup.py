@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from msim_xds.cli.main import app
 from msim_xds.ihe.transactions import Endpoint
-from msim_xds.security.xua.setup import UnusableXua, guards
+from msim_xds.security.xua.setup import UnusableXua, check, guards
 from msim_xds.xua_settings import Demand, XuaSettings
 from tests.support.authority import DAY, NOW, issue
-from tests.support.saml import AUDIENCE, ISSUER, ask, sign, sts
+from tests.support.saml import AUDIENCE, ISSUER, ask, fixed, sign, sts
 from tests.test_security.test_xua.conftest import MakeDoor
 
 
@@ -34,11 +34,12 @@ def test_each_endpoint_has_a_setting() -> None:
 
 
 def test_off_needs_and_reads_nothing(tmp_path: Path) -> None:
-    assert guards(XuaSettings(issuers={ISSUER: (tmp_path / "none.pem",)}), tmp_path) == {}
+    assert guards(XuaSettings(issuers={ISSUER: (tmp_path / "none.pem",)}), tmp_path, fixed()) == {}
+    check(XuaSettings())
 
 
 def test_guards_only_where_they_are_wanted(tmp_path: Path) -> None:
-    assert set(guards(made(tmp_path, patients="optional"), tmp_path)) == {
+    assert set(guards(made(tmp_path, patients="optional"), tmp_path, fixed())) == {
         Endpoint.REGISTRY,
         Endpoint.PATIENTS,
     }
@@ -52,14 +53,16 @@ def test_guards_only_where_they_are_wanted(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_what_is_missing_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UnusableXua, match=message):
-        guards(made(tmp_path, **changes), tmp_path)
+        check(made(tmp_path, **changes))
+    with pytest.raises(UnusableXua, match=message):
+        guards(made(tmp_path, **changes), tmp_path, fixed())
 
 
 def refused_file(tmp_path: Path, octets: bytes) -> str:
     path = tmp_path / "bad.pem"
     path.write_bytes(octets)
     with pytest.raises(UnusableXua) as caught:
-        guards(made(tmp_path, issuers={ISSUER: [path]}), tmp_path)
+        guards(made(tmp_path, issuers={ISSUER: [path]}), tmp_path, fixed())
     assert str(path) in str(caught.value)
     assert ISSUER in str(caught.value)
     return str(caught.value)
