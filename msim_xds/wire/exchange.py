@@ -93,7 +93,8 @@ class Addressing:
 class Caller:
     """Who sends a request, as far as it is proven (ITI TF-2 3.40).
 
-    ``user`` is ``alias<name@issuer>`` (ITI TF-2 3.40.4.2), ``roles`` and ``purposes`` are (code, system, text).
+    ``user`` is ``alias<name@issuer>`` (ITI TF-2 3.40.4.2), ``roles`` and ``purposes`` are (code, system,
+    text).
     """
 
     user: str

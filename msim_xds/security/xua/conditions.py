@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -125,7 +126,7 @@ def _holds_key(confirmation: Confirmation, certificate: str) -> bool:
     try:
         held = x509.load_pem_x509_certificate(unquote_to_bytes(certificate))
         key = held.public_key()
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         return False
     if held.public_bytes(Encoding.DER) in confirmation.certificates:
         return True

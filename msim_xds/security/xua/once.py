@@ -55,5 +55,5 @@ class Once:
                 return
             self._swept = now
         for path in self._directory.iterdir():
-            if int(path.suffix[1:]) < now:
+            if path.suffix[1:].isdecimal() and int(path.suffix[1:]) < now:
                 path.unlink(missing_ok=True)
