@@ -158,11 +158,11 @@ def test_certificate_of_the_proxy_proves_the_holder(server: Server, tmp_path: Pa
 class Exchange:
     """The front over a queue that nobody empties, with guards whose clock can be moved."""
 
-    def __init__(self, server: Server, database: Database, tmp_path: Path) -> None:
+    def __init__(self, server: Server, database: Database, tmp_path: Path, demand: str = "required") -> None:
         self.server = server
         self.now = NOW
         self.queue = DeliveryQueue(database, DeliverySettings(), clock)
-        checks = guards(xua(tmp_path), tmp_path, lambda: self.now)
+        checks = guards(xua(tmp_path, registry=demand), tmp_path, lambda: self.now)
         run = Pipeline(server.handlers(), 100).run
         self.later = Later(run, self.queue, ReplyHosts(["127.0.0.1"]), inline=False, guards=checks)
         self.front = Front(
@@ -187,10 +187,10 @@ class Exchange:
 
 
 @pytest.fixture
-def exchange(server: Server, tmp_path: Path) -> Iterator[Exchange]:
+def exchange(server: Server, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Exchange]:
     database = Database(f"sqlite:///{tmp_path / 'queue.db'}", DatabaseSettings())
     database.migrate()
-    yield Exchange(server, database, tmp_path)
+    yield Exchange(server, database, tmp_path, getattr(request, "param", "required"))
     database.close()
 
 
@@ -210,6 +210,13 @@ def test_query_that_waits_keeps_its_caller_when_the_assertion_has_expired(exchan
     caller = exchange.compose()
     assert caller is not None
     assert caller.user.startswith("lz<lucja.zolcinska@")
+
+
+@pytest.mark.parametrize("exchange", ["optional"], indirect=True)
+def test_query_that_waits_may_have_no_caller(exchange: Exchange) -> None:
+    accepted(post(exchange.front, REGISTRY, envelope(headers=to(THERE))))
+    assert exchange.compose() is None
+    assert len(exchange.server.requests) == 1
 
 
 def test_submission_is_carried_out_for_its_caller(exchange: Exchange) -> None:

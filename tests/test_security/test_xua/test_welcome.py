@@ -209,12 +209,26 @@ def test_polish_attributes(door: Door) -> None:
     assert found.purposes == (("TREAT", "", ""),)
 
 
+def test_identifiers_of_hl7_version_3(door: Door) -> None:
+    element = '<id xmlns="urn:hl7-org:v3" root="1.2.3" extension="104233"/>'
+    found = door.caller(ask(signed(attributes=statement(attribute(PATIENT, element)))))
+    assert found is not None
+    assert found.patient == "104233^^^&1.2.3&ISO"
+
+
 def test_comment_does_not_cut_the_name(door: Door) -> None:
     """``admin<!-- -->.evil``, signed as ``admin.evil``, is never read as admin."""
     assertion = signed(name_id="<s:NameID>admin.evil</s:NameID>")
     found = door.caller(ask(assertion.replace("admin.evil", "admin<!-- x -->.evil")))
     assert found is not None
     assert found.user == "<admin.evil@https://sts.example.pl/xua>"
+
+
+@pytest.mark.parametrize("one", ["SignedInfo.signed_by", "Signed._second_opinion"])
+def test_two_verifications_must_agree(door: Door, monkeypatch: pytest.MonkeyPatch, one: str) -> None:
+    monkeypatch.setattr(f"msim_xds.security.xua.signature.{one}", lambda *_: True)
+    assert door.refusal(ask(sign(how=Signing(by=stranger())))) == "FailedCheck"
+    assert door.caller(ask(sign())) is not None
 
 
 # --- holder-of-key -------------------------------------------------------------------------------
