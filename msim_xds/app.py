@@ -59,6 +59,7 @@ from msim_xds.repository.service import RepositoryService
 from msim_xds.repository.signed_submission import Kept, SubmittedSignatures
 from msim_xds.repository.signing import Signing
 from msim_xds.repository.snapshots import Clerk, Snapshots
+from msim_xds.security.xua.setup import guards
 from msim_xds.server import log
 from msim_xds.server.front import build_front
 from msim_xds.server.serve import served_settings
@@ -255,7 +256,8 @@ def create_app(settings: Settings) -> WSGIApplication:
     node = open_node(settings)
     if not node.signing.is_off:
         node.signing.load()  # so that a wrong setting shows now, and the first signed document does not wait
-    return build_front(settings, node.handlers(), node.store, node.ready, node.deliveries)
+    checks = guards(settings.xua, settings.data, now)
+    return build_front(settings, node.handlers(), node.store, node.ready, node.deliveries, checks)
 
 
 def from_environment() -> WSGIApplication:

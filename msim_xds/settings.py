@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from msim_xds.signature_settings import SignatureSettings
+from msim_xds.xua_settings import XuaSettings
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -261,8 +262,7 @@ class Tolerances(_Section):
         False, description="urn:extpl:… slots are kept even where extra metadata is dropped."
     )
     lookalike_ids: bool = Field(
-        False,
-        description="ids that only look like UUIDs; missing objectType and nodeRepresentation.",
+        False, description="ids that only look like UUIDs; missing objectType and nodeRepresentation."
     )
     versioned_submission: bool = Field(
         False, description="status, lid, VersionInfo and documentAvailability on a first submission."
@@ -355,6 +355,7 @@ class Settings(BaseSettings):
     validation: ValidationSettings = ValidationSettings()
     search: SearchSettings = SearchSettings()
     signatures: SignatureSettings = SignatureSettings()
+    xua: XuaSettings = XuaSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

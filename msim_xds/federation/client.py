@@ -37,7 +37,7 @@ from msim_xds.federation.answers import (
 )
 from msim_xds.federation.transport import Channel, Options, file_document
 from msim_xds.ihe.descriptions import BY_TRANSACTION
-from msim_xds.ihe.names import SOAP, WSA, WSA_ANONYMOUS, XDS, Status
+from msim_xds.ihe.names import SOAP, WSA, WSA_ANONYMOUS, WSSE, XDS, Status
 from msim_xds.ihe.queries import QUERIES, TIMES
 from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43, Transaction
 from msim_xds.metadata import fragments
@@ -318,7 +318,7 @@ def call(
         zeep.Client,
         document,
         transport=_Carrier(channel, transaction, documents, spool),
-        plugins=[_Completion(ebrim, documents)],
+        plugins=[_Completion(ebrim, documents, channel.options.assertion)],
         settings=zeep.Settings(**_SETTINGS),
     )
     message: mtom.Message = client.create_service(binding, channel.url)[operation](**arguments)
@@ -347,11 +347,14 @@ class _Carrier:
 
 
 class _Completion(Plugin):
-    """Adds what zeep leaves out: ebRIM, xop:Include, mustUnderstand on Action, and ReplyTo."""
+    """Adds what zeep leaves out: ebRIM, xop:Include, mustUnderstand on Action, ReplyTo, the assertion."""
 
-    def __init__(self, ebrim: _Element | None, documents: Sequence[OutgoingDocument]) -> None:
+    def __init__(
+        self, ebrim: _Element | None, documents: Sequence[OutgoingDocument], assertion: bytes
+    ) -> None:
         self._ebrim = ebrim
         self._documents = documents
+        self._assertion = assertion
 
     def egress(
         self, envelope: _Element, http_headers: dict[str, str], _operation: object, _options: object
@@ -380,3 +383,6 @@ class _Completion(Plugin):
         action.set(f"{{{SOAP}}}mustUnderstand", "1")
         reply_to = etree.SubElement(header, f"{{{WSA}}}ReplyTo")
         etree.SubElement(reply_to, f"{{{WSA}}}Address").text = WSA_ANONYMOUS
+        if self._assertion:
+            security = etree.SubElement(header, f"{{{WSSE}}}Security", {f"{{{SOAP}}}mustUnderstand": "1"})
+            security.append(safexml.parse_signed(self._assertion))

@@ -54,6 +54,7 @@ class Options:
         verify: True for the system's authorities, or a file of trusted certificates (PEM).
         certificate: files of our own certificate and key (PEM) for mutual TLS.
         limits: bounds on answers.
+        assertion: the user's SAML 2.0 assertion as its issuer gave it, sent with each request (XUA).
     """
 
     connect_timeout_s: float = 10.0
@@ -62,6 +63,7 @@ class Options:
     verify: bool | str = True
     certificate: tuple[str, str] | None = None
     limits: LimitSettings = ANSWER_LIMITS
+    assertion: bytes = b""
 
 
 class UnreadableDocument(Exception):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from queue import SimpleQueue
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -19,6 +20,7 @@ from msim_xds.delivery.queue import DeliveryQueue
 from msim_xds.delivery.worker import DeliveryWorker
 from msim_xds.ihe.descriptions import of_endpoint
 from msim_xds.ihe.transactions import Endpoint
+from msim_xds.security.xua.guard import Guard
 from msim_xds.server import pages
 from msim_xds.server.body import Body
 from msim_xds.server.later import Later, in_mtom
@@ -102,6 +104,8 @@ class Front:
         self._endpoints = endpoints
         self._stagers: dict[Endpoint, Stager] = {Endpoint.REPOSITORY: stager}
         self._inline = settings.validation.tolerances().inline_documents
+        header = settings.xua.client_certificate_header
+        self._certificate_key = f"HTTP_{header.upper().replace('-', '_')}" if header else ""
         self._turns: SimpleQueue[None] = SimpleQueue()  # a semaphore at a tenth of threading's cost
         for _ in range(settings.server.threads):
             self._turns.put(None)
@@ -170,7 +174,8 @@ class Front:
             return _fault(fault)
         self._turns.get()
         try:
-            reply = self._endpoints[endpoint].call(message, environ.get("REMOTE_ADDR", ""))
+            certificate = environ.get(self._certificate_key, "")
+            reply = self._endpoints[endpoint].call(message, environ.get("REMOTE_ADDR", ""), certificate)
         finally:
             self._turns.put(None)
             for part in message.parts.values():
@@ -218,6 +223,7 @@ def build_front(
     stager: Stager,
     ready: Ready,
     queue: DeliveryQueue | None = None,
+    guards: Mapping[Endpoint, Guard] = MappingProxyType({}),
 ) -> WsgiApplication:
     """The WSGI callable of the whole server.
 
@@ -228,6 +234,7 @@ def build_front(
         ready: facts for ``/health``; see ``Front``.
         queue: keeps answers that are sent elsewhere. A thread that delivers them is started, if the settings
             allow any host; without queue or hosts such answers are refused.
+        guards: who checks the senders of requests to which endpoint.
 
     Raises:
         ValueError: a transaction has no handler, or a host in ``delivery.reply_hosts`` is none.
@@ -237,9 +244,11 @@ def build_front(
     later = None
     if queue is not None and hosts:
         inline = settings.validation.tolerances().inline_documents
-        later = Later(pipeline.run, queue, hosts, inline=inline)
+        later = Later(pipeline.run, queue, hosts, inline=inline, guards=guards)
         DeliveryWorker(queue, hosts, later.compose, settings.delivery).start()
-    endpoints = {endpoint: SoapEndpoint(endpoint, pipeline.run, later) for endpoint in Endpoint}
+    endpoints = {
+        endpoint: SoapEndpoint(endpoint, pipeline.run, later, guards.get(endpoint)) for endpoint in Endpoint
+    }
     return Front(settings, endpoints, stager, ready)
 
 

@@ -9,8 +9,9 @@ of the two is sent, or the sender has no HTTP 202 and knows that nothing is cert
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -20,7 +21,8 @@ from msim_xds.delivery.addresses import ReplyHosts
 from msim_xds.delivery.queue import Delivery, DeliveryQueue, NewDelivery, QueueFull
 from msim_xds.findings import Finding
 from msim_xds.ihe.names import WSA
-from msim_xds.ihe.transactions import TRANSACTIONS, Transaction
+from msim_xds.ihe.transactions import TRANSACTIONS, Endpoint, Transaction
+from msim_xds.security.xua.guard import Guard
 from msim_xds.server.pipeline import BUSY, Run, failure_code
 from msim_xds.wire import answers, envelope, mtom, safexml
 from msim_xds.wire.exchange import ReplyAddress, Request
@@ -42,13 +44,23 @@ class Later:
         queue: keeps what is to be sent.
         hosts: where it may be sent.
         inline: whether senders without MTOM are answered without it.
+        guards: who has checked the senders of requests to which endpoint.
     """
 
-    def __init__(self, run: Run, queue: DeliveryQueue, hosts: ReplyHosts, *, inline: bool) -> None:
+    def __init__(
+        self,
+        run: Run,
+        queue: DeliveryQueue,
+        hosts: ReplyHosts,
+        *,
+        inline: bool,
+        guards: Mapping[Endpoint, Guard] = MappingProxyType({}),
+    ) -> None:
         self._run = run
         self._queue = queue
         self._hosts = hosts
         self._inline = inline
+        self._guards = guards
 
     def check_address(self, address: str) -> str | None:
         """What is wrong with an address to which an answer is wanted; None when it is allowed."""
@@ -112,16 +124,18 @@ class Later:
         """The message of a row of the queue.
 
         Raises:
-            SoapFault, KeyError: it was taken in by another version and cannot be read any more.
+            SoapFault, KeyError: it was taken in by another version and cannot be read any more, or who sent
+                it is not trusted any more.
         """
         package = mtom.package if due.mtom else mtom.plain
         if not due.deferred:
             return package([due.payload], (), due.action)
         received = envelope.read_again(safexml.parse(due.payload))
         addressing = received.addressing
-        answer = self._run(
-            Request(_ROWS[due.transaction], received.payload, addressing, {}, due.remote_address)
-        )
+        row = _ROWS[due.transaction]
+        guard = self._guards.get(row.endpoint)
+        caller = None if guard is None else guard.recall(received.header)
+        answer = self._run(Request(row, received.payload, addressing, {}, due.remote_address, caller))
         head, tail = envelope.answer_envelope_parts(
             due.action, due.relates_to, due.message_id, addressing.reply_to
         )

@@ -19,6 +19,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from msim_xds.security.xua import setup
 from msim_xds.server import log
 from msim_xds.server.companion import Companion, listen
 from msim_xds.server.wsdl import public_url
@@ -66,8 +67,10 @@ def serve(settings: Settings, target: str = TARGET) -> None:
 
     Raises:
         OSError: an address is in use or not allowed, or the patient feed cannot start.
+        UnusableXua: section ``xua``, or a file that it names, cannot be used.
     """
     log.configure(settings.log)
+    setup.check(settings.xua)  # said here once, before each worker would find it
     _allow_files()
     os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
     with _feed(settings):

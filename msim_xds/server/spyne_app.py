@@ -22,10 +22,12 @@ from spyne.server import ServerBase
 from msim_xds.findings import shorten
 from msim_xds.ihe.names import XDS
 from msim_xds.ihe.transactions import TRANSACTIONS, Endpoint, Transaction
+from msim_xds.security.xua.guard import Guard
+from msim_xds.security.xua.names import SECURITY
 from msim_xds.server.later import Later
 from msim_xds.server.pipeline import Run
 from msim_xds.wire import envelope, safexml
-from msim_xds.wire.exchange import Answer, OutgoingDocument, Request
+from msim_xds.wire.exchange import Answer, Caller, OutgoingDocument, Request
 from msim_xds.wire.faults import SoapFault, fault_envelope, sender_fault
 from msim_xds.wire.mtom import Message
 
@@ -57,6 +59,7 @@ _SENT_LATER: Final = Answer([])
 class _Incoming:
     message: Message
     remote_address: str
+    certificate: str
 
 
 class _Context(MethodContext):  # type: ignore[misc]
@@ -77,10 +80,17 @@ class _Soap(Soap12):  # type: ignore[misc]
 class _In(_Soap):
     """Reads requests."""
 
-    def __init__(self, rows: Mapping[str, Transaction], check_address: envelope.AddressCheck | None) -> None:
+    def __init__(
+        self,
+        rows: Mapping[str, Transaction],
+        check_address: envelope.AddressCheck | None,
+        guard: Guard | None,
+    ) -> None:
         super().__init__()
         self._rows = rows
         self._check_address = check_address
+        self._guard = guard
+        self._understood = frozenset([SECURITY]) if guard is not None else frozenset()
 
     def create_in_document(self, ctx: _Ctx, in_string_charset: str | None = None) -> None:
         try:
@@ -89,14 +99,20 @@ class _In(_Soap):
             raise _carry(sender_fault(str(error))) from None
 
     def decompose_incoming_envelope(self, ctx: _Ctx, message: object = Soap12.REQUEST) -> None:
+        incoming: _Incoming = ctx.in_string
         try:
-            received = envelope.read(ctx.in_document, check_address=self._check_address)
+            received = envelope.read(ctx.in_document, self._understood, self._check_address)
+            caller = self._caller(received, incoming.certificate)
             row = self._row(received)
         except SoapFault as fault:
             raise _carry(fault) from None
-        incoming: _Incoming = ctx.in_string
         ctx.udc = Request(
-            row, received.payload, received.addressing, incoming.message.parts, incoming.remote_address
+            row,
+            received.payload,
+            received.addressing,
+            incoming.message.parts,
+            incoming.remote_address,
+            caller,
         )
         ctx.in_header_doc, ctx.in_body_doc = received.header, received.payload
         ctx.method_request_string = _method(row)
@@ -108,6 +124,16 @@ class _In(_Soap):
 
     def deserialize(self, ctx: _Ctx, message: object) -> None:
         ctx.in_object = ctx.in_body_doc
+
+    def _caller(self, received: envelope.Envelope, certificate: str) -> Caller | None:
+        """Who sends it, proven; its fault goes back at once, to nobody's address (ITI TF-2 3.40)."""
+        if self._guard is None:
+            return None
+        try:
+            return self._guard.check(received.header, certificate)
+        except SoapFault as fault:
+            fault.relates_to = received.addressing.message_id
+            raise
 
     def _row(self, received: envelope.Envelope) -> Transaction:
         """The transaction that the action names, if the body is its payload."""
@@ -132,11 +158,14 @@ class SoapEndpoint(ServerBase):  # type: ignore[misc]
         endpoint: whose rows.
         run: carries out a request.
         later: takes requests whose answers go elsewhere; without it they are refused.
+        guard: checks who sends a request; without it wsse:Security is not understood.
     """
 
     transport: Final = "http://schemas.xmlsoap.org/soap/http"
 
-    def __init__(self, endpoint: Endpoint, run: Run, later: Later | None = None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, run: Run, later: Later | None = None, guard: Guard | None = None
+    ) -> None:
         self._later = later
         rows = {row.action: row for row in TRANSACTIONS if row.endpoint is endpoint}
         super().__init__(
@@ -144,19 +173,24 @@ class SoapEndpoint(ServerBase):  # type: ignore[misc]
                 [_service(rows.values(), run, later)],
                 tns=XDS,
                 name=endpoint.name.title(),
-                in_protocol=_In(rows, None if later is None else later.check_address),
+                in_protocol=_In(rows, None if later is None else later.check_address, guard),
                 out_protocol=_Soap(),
             )
         )
 
-    def call(self, message: Message, remote_address: str = "") -> Reply:
+    def call(self, message: Message, remote_address: str = "", certificate: str = "") -> Reply:
         """Carry out one message; what is wrong with its envelope becomes a fault.
+
+        Args:
+            message: what came.
+            remote_address: from where.
+            certificate: the sender's TLS certificate as URL-encoded PEM, where it is known.
 
         Raises:
             RuntimeError: Spyne itself, or ``run``, failed.
         """
         context = _Context(self, MethodContext.SERVER)
-        context.in_string = _Incoming(message, remote_address)
+        context.in_string = _Incoming(message, remote_address, certificate)
         try:
             self.generate_contexts(context)
             if context.in_error is None:

@@ -87,6 +87,11 @@ def read_again(root: _Element) -> Envelope:
     return Envelope(_addressing(blocks.addressing, lambda _: None), header, body[0])
 
 
+def blocks(header: _Element, tag: str) -> list[_Element]:
+    """The header blocks of this name that are meant for us."""
+    return [block for block in header.iterchildren(tag) if block.get(_ROLE) in _OUR_ROLES]
+
+
 class _Blocks:
     """The header blocks meant for us: those of WS-Addressing, and what is wrong with the rest."""
 

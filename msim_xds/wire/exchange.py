@@ -89,6 +89,21 @@ class Addressing:
     fault_to: ReplyAddress | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request, as far as it is proven (ITI TF-2 3.40).
+
+    ``user`` is ``alias<name@issuer>`` (ITI TF-2 3.40.4.2), ``roles`` and ``purposes`` are (code, system,
+    text).
+    """
+
+    user: str
+    roles: tuple[tuple[str, str, str], ...] = ()
+    purposes: tuple[tuple[str, str, str], ...] = ()
+    organization: str = ""
+    patient: str = ""
+
+
 @dataclass(slots=True)
 class Request:
     """One decoded request: its row, its payload element, and its documents by Content-ID."""
@@ -98,6 +113,7 @@ class Request:
     addressing: Addressing
     parts: Mapping[str, StagedPart] = field(default_factory=dict)
     remote_address: str = ""
+    caller: Caller | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
-from msim_xds.ihe.names import SOAP, WSA
+from msim_xds.ihe.names import SOAP, WSA, WSSE
 from msim_xds.wire.exchange import ReplyAddress
 from msim_xds.wire.xmltext import escape
 
@@ -18,6 +18,8 @@ WSA_FAULT_ACTION: Final = f"{WSA}/fault"
 _UPGRADE: Final = (
     '<soap:Upgrade><soap:SupportedEnvelope qname="soap:Envelope"/></soap:Upgrade>'  # SOAP 1.2 Part 1, 5.4.7
 )
+
+_PREFIXES: Final = {WSA: "wsa", WSSE: "wsse"}
 
 
 class FaultCode(StrEnum):
@@ -119,7 +121,7 @@ def _subcode(names: Sequence[str]) -> str:
 def _qname(clark: str) -> tuple[str, str]:
     """A Clark name as a namespace declaration and a prefixed name; a name in no namespace takes no prefix."""
     namespace, _, local = clark.rpartition("}")
-    prefix = "wsa" if namespace == f"{{{WSA}" else "n"
     if not namespace:
         return "", escape(local)
+    prefix = _PREFIXES.get(namespace[1:], "n")
     return f'xmlns:{prefix}="{escape(namespace[1:])}"', f"{prefix}:{escape(local)}"

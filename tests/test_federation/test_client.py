@@ -12,7 +12,7 @@ import pytest
 from lxml import etree
 
 from msim_xds.federation.answers import RemoteFault, RemoteUnavailable
-from msim_xds.federation.client import DocumentConsumer, DocumentRequest, DocumentSource, ReturnType
+from msim_xds.federation.client import DocumentConsumer, DocumentRequest, DocumentSource, Options, ReturnType
 from msim_xds.ihe.names import ResponseStatus, Severity, Status
 from msim_xds.ihe.queries import QUERIES
 from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_42, ITI_43, Transaction
@@ -22,6 +22,7 @@ from msim_xds.repository.spool import Spool
 from msim_xds.settings import LimitSettings
 from msim_xds.wire import mtom
 from tests.support import metadata
+from tests.support.saml import sign
 from tests.test_federation.peer import (
     FAILURE,
     SOAP,
@@ -34,6 +35,7 @@ from tests.test_federation.peer import (
     multipart,
     registry_response,
 )
+from tests.test_security.test_xua.conftest import Door
 
 NS = {
     "s": SOAP,
@@ -185,6 +187,17 @@ def test_find_documents(peer: Peer, tmp_path: Path) -> None:
     assert found.entry_uuid == "urn:uuid:6d0f6c1a-2d5b-4a57-8a0b-1b1f0d6a9e02"
     assert answer.references == ("urn:uuid:00000000-0000-0000-0000-000000000001",)
     assert len(answer.elements) == 2
+
+
+def test_an_assertion_goes_along_unharmed(peer: Peer, tmp_path: Path) -> None:
+    """A guard takes it at the other end: zeep, lxml and the prefixes around it break no signature."""
+    peer.reply = Reply(query_response("<rim:RegistryObjectList/>"))
+    options = Options(assertion=f'<?xml version="1.0"?>\n{sign()}'.encode())
+    with DocumentConsumer(peer.url, options=options) as consumer:
+        consumer.find_documents("1^^^&1.2.3&ISO")
+    caller = Door(tmp_path).caller(peer.received[0].body)
+    assert caller is not None
+    assert caller.user.startswith("lz<lucja.zolcinska@")
 
 
 @pytest.mark.parametrize("count", [1, 5, 6, 100])
