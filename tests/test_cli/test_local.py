@@ -110,7 +110,7 @@ def test_settings_shows_all_of_them(run: Run, tmp_path: Path, monkeypatch: pytes
         (["settings"], {"MSIM_SERVER__PORT": "x"}, "server.port: "),
         (["settings"], {"MSIM_SERVER__PROT": "1"}, "server.prot: "),
         (["serve", "--port", "70000"], {}, "server.port: "),
-        (["serve", "--mllp-port", "2575", "--port", "70000"], {}, "takes no patient feed"),
+        (["serve", "--mllp-port", "70000"], {}, "mllp.port: "),
         (["migrate"], {"MSIM_DATABASE__URL": "mysql://x/y"}, "sqlite or postgresql"),
     ],
 )
