@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,14 +27,14 @@ Data = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def load_settings(config: Path | None, data: Path | None, **server: object) -> Settings:
-    """Settings in force; options that were not given leave file and environment alone."""
+def load_settings(config: Path | None, data: Path | None, **sections: Mapping[str, object]) -> Settings:
+    """Settings in force; options that are None leave file and environment alone."""
     from msim_xds import settings
 
     options: dict[str, Any] = {} if data is None else {"data": data}
-    given = {name: value for name, value in server.items() if value is not None}
-    if given:
-        options["server"] = given
+    for section, values in sections.items():
+        if given := {name: value for name, value in values.items() if value is not None}:
+            options[section] = given
     try:
         return settings.load(config, **options)
     except FileNotFoundError:
@@ -52,10 +52,8 @@ def serve(
     ] = None,
 ) -> None:
     """Start the server: registry and repository on one port, the patient feed on another."""
-    settings = load_settings(config, data, host=host, port=port, workers=workers)
-    if mllp_port is not None:
-        feed = settings.mllp.model_validate(settings.mllp.model_dump() | {"port": mllp_port})
-        settings = settings.model_copy(update={"mllp": feed})
+    server = {"host": host, "port": port, "workers": workers}
+    settings = load_settings(config, data, server=server, mllp={"port": mllp_port})
     from msim_xds.server.serve import serve as run
 
     run(settings)

@@ -33,7 +33,9 @@ def test_commands_exist(page: Path) -> None:
     from msim_xds.cli.main import app
 
     known = set(getattr(get_command(app), "commands", {}))
-    named = set(re.findall(r"^(?:.*/|sudo .*)?msim-xds ([a-z][a-z-]*)", page.read_text("utf-8"), re.MULTILINE))
+    named = set(
+        re.findall(r"^(?:.*/|sudo .*)?msim-xds ([a-z][a-z-]*)", page.read_text("utf-8"), re.MULTILINE)
+    )
     assert named <= known
 
 
