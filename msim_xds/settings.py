@@ -19,10 +19,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from msim_xds.audit_settings import AuditSettings
 from msim_xds.signature_settings import SignatureSettings
 
-MIB = 1 << 20
-GIB = 1 << 30
+MIB, GIB = 1 << 20, 1 << 30
 
 
 class Level(StrEnum):
@@ -355,6 +355,7 @@ class Settings(BaseSettings):
     validation: ValidationSettings = ValidationSettings()
     search: SearchSettings = SearchSettings()
     signatures: SignatureSettings = SignatureSettings()
+    audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -58,7 +58,13 @@ def serve(
         settings = settings.model_copy(update={"mllp": feed})
     from msim_xds.server.serve import serve as run
 
-    run(settings)
+    if not settings.audit.enabled:
+        run(settings)
+        return
+    from msim_xds.app import running
+
+    with running(settings):
+        run(settings)
 
 
 def migrate(data: Data = None, config: Config = None) -> None:
