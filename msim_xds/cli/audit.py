@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from msim_xds.audit.report import Language, happenings, nothing, sentence
-from msim_xds.cli.console import print_json, say
+from msim_xds.cli.console import print_json, print_line
 from msim_xds.cli.failures import REFUSED, Failure
 from msim_xds.cli.local import Config, Data, Json, load_settings, open_database
 
@@ -35,8 +35,8 @@ def verify(data: Data = None, config: Config = None, as_json: Json = False) -> N
         print_json({"sealed": sealed, "waiting": waiting, "damages": [asdict(each) for each in damages]})
     else:
         for damage in damages:
-            say(f"position {damage.position}: {damage.problem}", "red")
-        say(f"records sealed: {sealed}; not sealed yet: {waiting}; damages: {len(damages)}")
+            print_line(f"position {damage.position}: {damage.problem}", "red")
+        print_line(f"records sealed: {sealed}; not sealed yet: {waiting}; damages: {len(damages)}")
     if damages:
         raise typer.Exit(REFUSED)
 
@@ -56,9 +56,9 @@ def patient(
         print_json([asdict(each) for each in found])
         return
     for each in found:
-        say(sentence(each, language))
+        print_line(sentence(each, language))
     if not found:
-        say(nothing(language))
+        print_line(nothing(language))
 
 
 @contextmanager
