@@ -44,7 +44,10 @@ class Read:
     def participants(self) -> list[dict[str, str]]:
         """Attributes of each, and the codes of its roles as ``roles``."""
         return [
-            {**each.attrib, "roles": " ".join(role.get("csd-code", "") for role in each)}
+            {
+                **{str(key): str(value) for key, value in each.attrib.items()},
+                "roles": " ".join(role.get("csd-code", "") for role in each),
+            }
             for each in self.root.findall("ActiveParticipant")
         ]
 
