@@ -112,7 +112,7 @@ class _In(_Soap):
             received.addressing,
             incoming.message.parts,
             incoming.remote_address,
-            caller,
+            caller=caller,
         )
         ctx.in_header_doc, ctx.in_body_doc = received.header, received.payload
         ctx.method_request_string = _method(row)
