@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from msim_xds.audit_settings import AuditSettings
+from msim_xds.delivery_settings import DeliverySettings
 from msim_xds.signature_settings import SignatureSettings
 from msim_xds.xua_settings import XuaSettings
 
@@ -32,10 +33,6 @@ class Level(StrEnum):
     OFF = "off"
     WARN = "warn"
     REJECT = "reject"
-
-
-#: A host in a list of allowed ones, with a port or without.
-_HOST = r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z]([0-9A-Za-z._-]*[0-9A-Za-z])?)(:[0-9]{1,5})?$"
 
 
 class _Section(BaseModel):
@@ -212,32 +209,6 @@ class OnDemandSettings(_Section):
     )
     timeout_s: float = Field(30.0, gt=0, description="Longest time in which a source makes a document.")
     threads: int = Field(8, ge=1, description="Documents that each worker makes at a time.")
-
-
-class DeliverySettings(_Section):
-    """Asynchronous Web Services Exchange: answers sent to wsa:ReplyTo."""
-
-    reply_hosts: tuple[Annotated[str, Field(pattern=_HOST)], ...] = Field(
-        (),
-        description="Hosts that answers may go to: `host` with any port, `host:port`, IPv6 in brackets, "
-        "names beyond ASCII in punycode. Empty refuses every ReplyTo that is not anonymous.",
-    )
-    queue: int = Field(10000, ge=1, description="Most answers waiting; further asynchronous requests fault.")
-    queue_bytes: int = Field(256 * MIB, ge=65536, description="Most octets of answers and requests waiting.")
-    senders: int = Field(
-        4, ge=1, description="Answers sent at a time by each worker, one at a time to each host."
-    )
-    attempts: int = Field(12, ge=1, description="Attempts until an answer is given up.")
-    first_pause_s: float = Field(1.0, gt=0, description="Pause after the first failed attempt; it doubles.")
-    longest_pause_s: float = Field(900.0, gt=0, description="Longest pause between attempts.")
-    timeout_s: float = Field(30.0, gt=0, description="Longest silence of the receiver of an answer.")
-    lease_s: float = Field(
-        60.0,
-        gt=0,
-        description="Time after which the work of a server process that has died is taken over by another.",
-    )
-    ca_file: Path | None = Field(None, description="PEM file of authorities trusted for https addresses.")
-    certificate: Path | None = Field(None, description="PEM file with our client certificate and key.")
 
 
 class CodeSettings(_Section):

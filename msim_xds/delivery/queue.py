@@ -35,7 +35,7 @@ from structlog.typing import FilteringBoundLogger
 
 from msim_xds.database.engine import Database, allocate
 from msim_xds.database.schema import delivery
-from msim_xds.settings import DeliverySettings
+from msim_xds.delivery_settings import DeliverySettings
 
 _log: FilteringBoundLogger = structlog.get_logger()
 

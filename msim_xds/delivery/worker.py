@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from msim_xds.delivery.addresses import BadAddress, ReplyHosts
 from msim_xds.delivery.queue import Delivery, DeliveryQueue
 from msim_xds.delivery.sending import Attempt, NotDelivered, Options
-from msim_xds.settings import DeliverySettings
+from msim_xds.delivery_settings import DeliverySettings
 from msim_xds.wire.mtom import Packaged
 
 _log: FilteringBoundLogger = structlog.get_logger()

@@ -12,7 +12,8 @@ import structlog
 
 from msim_xds.database.engine import Database
 from msim_xds.delivery.queue import DeliveryQueue, NewDelivery
-from msim_xds.settings import DatabaseSettings, DeliverySettings
+from msim_xds.delivery_settings import DeliverySettings
+from msim_xds.settings import DatabaseSettings
 
 ANSWER = NewDelivery(
     transaction="ITI-42",

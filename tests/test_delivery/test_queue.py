@@ -13,7 +13,8 @@ import structlog
 
 from msim_xds.database.engine import Database
 from msim_xds.delivery.queue import Delivery, DeliveryQueue, NewDelivery, QueueFull, State
-from msim_xds.settings import DatabaseSettings, DeliverySettings
+from msim_xds.delivery_settings import DeliverySettings
+from msim_xds.settings import DatabaseSettings
 from tests.test_delivery.conftest import ANSWER, clock, to
 
 

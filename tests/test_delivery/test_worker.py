@@ -16,7 +16,7 @@ from msim_xds.delivery import worker as module
 from msim_xds.delivery.addresses import ReplyHosts
 from msim_xds.delivery.queue import Delivery, DeliveryQueue, State
 from msim_xds.delivery.worker import DeliveryWorker
-from msim_xds.settings import DeliverySettings
+from msim_xds.delivery_settings import DeliverySettings
 from msim_xds.wire.mtom import Packaged, plain
 from tests.support.receiver import Behaviour, Misbehaviour, Receiver
 from tests.test_delivery.conftest import ANSWER, clock

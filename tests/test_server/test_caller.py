@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from msim_xds.database.engine import Database
 from msim_xds.delivery.addresses import ReplyHosts
 from msim_xds.delivery.queue import DeliveryQueue
+from msim_xds.delivery_settings import DeliverySettings
 from msim_xds.ihe.transactions import ITI_18, ITI_42, Endpoint
 from msim_xds.security.xua.refusal import SecurityFault
 from msim_xds.security.xua.setup import guards
@@ -21,7 +22,7 @@ from msim_xds.server.front import Front, WsgiApplication, build_front
 from msim_xds.server.later import Later
 from msim_xds.server.pipeline import Pipeline
 from msim_xds.server.spyne_app import SoapEndpoint
-from msim_xds.settings import DatabaseSettings, DeliverySettings, Settings
+from msim_xds.settings import DatabaseSettings, Settings
 from msim_xds.wire.exchange import Caller
 from msim_xds.xua_settings import XuaSettings
 from tests.support.authority import NOW

@@ -13,6 +13,7 @@ from lxml import etree
 from msim_xds.database.engine import Database
 from msim_xds.delivery.addresses import ReplyHosts
 from msim_xds.delivery.queue import Delivery, DeliveryQueue, State
+from msim_xds.delivery_settings import DeliverySettings
 from msim_xds.ihe.errors import ERRORS
 from msim_xds.ihe.names import RS
 from msim_xds.ihe.transactions import TRANSACTIONS, Endpoint, Transaction
@@ -20,7 +21,7 @@ from msim_xds.server.front import Front, WsgiApplication
 from msim_xds.server.later import Later
 from msim_xds.server.pipeline import Pipeline
 from msim_xds.server.spyne_app import SoapEndpoint
-from msim_xds.settings import DatabaseSettings, DeliverySettings, Settings
+from msim_xds.settings import DatabaseSettings, Settings
 from msim_xds.wire.exchange import Answer, Handler, Request
 from tests.test_delivery.conftest import clock
 from tests.test_server.conftest import DOCUMENT, Server
