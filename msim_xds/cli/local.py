@@ -56,13 +56,7 @@ def serve(
     settings = load_settings(config, data, server=server, mllp={"port": mllp_port})
     from msim_xds.server.serve import serve as run
 
-    if not settings.audit.enabled:
-        run(settings)
-        return
-    from msim_xds.app import running
-
-    with running(settings):
-        run(settings)
+    run(settings)
 
 
 def migrate(data: Data = None, config: Config = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ResponseStatus
@@ -12,6 +13,9 @@ from msim_xds.metadata.identity import Merge
 from msim_xds.registry.identity import PatientIdentity
 from msim_xds.wire.acknowledgement import acknowledgement
 from msim_xds.wire.exchange import Answer, Request
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
 
 
 class PatientFeed:
@@ -30,18 +34,15 @@ class PatientFeed:
         """Announce or merge. The acknowledgement accepts what is committed, or says why nothing was."""
         status = ResponseStatus.SUCCESS
         try:
-            findings = self._change(request)
+            findings = self._change(request.body)
         except Refused as refused:
             status, findings = ResponseStatus.FAILURE, refused.findings
         return Answer([acknowledgement(request.body, findings, self._clock())], status, findings)
 
-    def _change(self, request: Request) -> Sequence[Finding]:
+    def _change(self, body: _Element) -> Sequence[Finding]:
         """Warnings of a message that is carried out."""
-        message = hl7v3.read(request.body)
-        record = request.recorder
-        if record is not None:
-            request.concerns = self._identity.concerns(message.change, message.message_id)
+        message = hl7v3.read(body)
         if isinstance(message.change, Merge):
-            self._identity.merge(message.change, message.message_id, record)
+            self._identity.merge(message.change, message.message_id)
             return ()
-        return self._identity.announce(message.change, record)
+        return self._identity.announce(message.change)
