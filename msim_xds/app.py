@@ -286,7 +286,7 @@ def open_identity(settings: Settings, clock: Callable[[], datetime] = now) -> It
 def _identity(
     settings: Settings, database: Database, codec: FragmentCodec, clock: Callable[[], datetime]
 ) -> PatientIdentity:
-    relinker = Relinker(codec, settings.limits, clock, new_uuid)
+    relinker = Relinker(codec, clock, new_uuid)
     return PatientIdentity(database, settings.patients, relinker, clock)
 
 

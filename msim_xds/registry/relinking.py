@@ -26,15 +26,14 @@ from msim_xds.database.schema import (
 )
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.acknowledgements import Condition
-from msim_xds.ihe.names import LCM, RIM, ObjectKind, Status
-from msim_xds.metadata import ebrim, fragments
+from msim_xds.ihe.names import ObjectKind
+from msim_xds.metadata import fragments
 from msim_xds.metadata.identity import Domain, LinkChange
-from msim_xds.metadata.model import Association, DocumentEntry
+from msim_xds.metadata.model import DocumentEntry
 from msim_xds.registry import records
 from msim_xds.registry.columns import APPROVED, SUPERSEDED
 from msim_xds.registry.fragment_codec import FragmentCodec
-from msim_xds.settings import LimitSettings
-from msim_xds.wire import safexml
+from msim_xds.registry.stored import stored_association, stored_entry
 
 _SOURCE: Final = "ITI TF-2 3.64.4.1.2"
 
@@ -85,7 +84,6 @@ class Relinker:
 
     Args:
         codec: unpacks and packs fragments.
-        limits: what the reader of metadata keeps to.
         clock: the time of day, UTC.
         new_uuid: makes ``urn:uuid:`` ids.
     """
@@ -93,12 +91,10 @@ class Relinker:
     def __init__(
         self,
         codec: FragmentCodec,
-        limits: LimitSettings,
         clock: Callable[[], datetime],
         new_uuid: Callable[[], str],
     ) -> None:
         self._codec = codec
-        self._limits = limits
         self._clock = clock
         self._new_uuid = new_uuid
 
@@ -133,7 +129,7 @@ class Relinker:
         entries = [
             (row, entry)
             for row in connection.execute(_LATEST, {"patient": previous_id})
-            if (entry := self._stored(ObjectKind(row.kind), row)).source_patient_id == link.previous
+            if (entry := self._entry(row)).source_patient_id == link.previous
         ]
         moved = {
             row.id: _Moved(key, self._new_uuid())
@@ -152,6 +148,9 @@ class Relinker:
         _copy_details(connection, moved)
         self._copy_associations(connection, moved, patient_id, same_patient=patient_id == previous_id)
         return len(moved)
+
+    def _entry(self, row: Row[Any]) -> DocumentEntry:
+        return stored_entry(self._codec.unpack, ObjectKind(row.kind), row.dictionary_id, row.fragment)
 
     def _new_version(
         self, row: Row[Any], entry: DocumentEntry, new: _Moved, local: str, cx: str, patient_id: int
@@ -193,7 +192,7 @@ class Relinker:
         records.touch_folders(connection, folders, self._clock().strftime("%Y%m%d%H%M%S"))
 
     def _copy(self, row: Row[Any], key: int, moved: Mapping[int, _Moved], patient_id: int) -> dict[str, Any]:
-        link: Association = self._stored(ObjectKind.ASSOCIATION, row)
+        link = stored_association(self._codec.unpack, row.dictionary_id, row.fragment)
         source, target = moved.get(row.source_object), moved.get(row.target_object)
         copy = replace(
             link,
@@ -212,21 +211,6 @@ class Relinker:
             "dictionary_id": dictionary_id,
             "fragment": fragment,
         }
-
-    def _stored(self, kind: ObjectKind, row: Row[Any]) -> Any:  # noqa: ANN401  # by kind
-        """The object that a row's fragment holds."""
-        text = fragments.opening(kind, Status.APPROVED) + self._codec.unpack(row.dictionary_id, row.fragment)
-        reading = ebrim.read(safexml.parse(_DOCUMENT % text), self._limits)
-        objects = reading.submission.objects()
-        if reading.findings or len(objects) != 1:
-            raise RuntimeError(f"stored object {row.entry_uuid} cannot be read as it was written")
-        return objects[0]
-
-
-_DOCUMENT: Final = (
-    f'<lcm:SubmitObjectsRequest xmlns:lcm="{LCM}" xmlns:rim="{RIM}"><rim:RegistryObjectList>'.encode()
-    + b"%b</rim:RegistryObjectList></lcm:SubmitObjectsRequest>"
-)
 
 
 def _copy_details(connection: Connection, moved: Mapping[int, _Moved]) -> None:

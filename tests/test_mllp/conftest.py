@@ -29,7 +29,7 @@ def identity(database_url: str) -> Iterator[PatientIdentity]:
     settings = Settings(patients={"policy": "known"})
     database = Database(database_url, DatabaseSettings())
     database.migrate()
-    relinker = Relinker(FragmentCodec(database), settings.limits, lambda: NOW, new_uuid)
+    relinker = Relinker(FragmentCodec(database), lambda: NOW, new_uuid)
     yield PatientIdentity(database, settings.patients, relinker, lambda: NOW)
     database.close()
 

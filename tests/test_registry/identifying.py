@@ -40,7 +40,7 @@ class Identifying(Registering):
 
     def __init__(self, database: Database, **settings: Any) -> None:
         super().__init__(database, **settings)
-        relinker = Relinker(self.codec, self.settings.limits, lambda: self.now, new_uuid)
+        relinker = Relinker(self.codec, lambda: self.now, new_uuid)
         self.identity = PatientIdentity(database, self.settings.patients, relinker, lambda: self.now)
         self.queries = StoredQueries(database, self.codec, self.settings)
 

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 
 from msim_xds.database.engine import Database
 from msim_xds.database.schema import association as association_table
-from msim_xds.database.schema import patient, registry_object, unique_identity
+from msim_xds.database.schema import patient, unique_identity
 from msim_xds.findings import Refused
 from msim_xds.ihe.names import AssociationType, ResponseStatus
 from msim_xds.ihe.transactions import ITI_57, ITI_61, ITI_92
@@ -545,18 +545,3 @@ class TestService:
         service = UpdateService(updating.database, updating.updates, updating.settings)
         answer = service.update_document_set(Request(ITI_57, safexml.parse(message), Addressing("")))
         assert [finding.code for finding in answer.findings] == ["XDSExtraMetadataNotSaved"]
-
-
-def test_rows_of_versions_are_found_by_their_index(updating: Updating) -> None:
-    """The statement that finds latest versions names the index's condition, or it would read the table."""
-    if not updating.database.is_sqlite:
-        pytest.skip("a small table is read whole on PostgreSQL")
-    entry = updating.added()
-    updating.updated(entry)
-    later = registry_object.alias("later")
-    query = select(later.c.id).where(later.c.logical_id == entry, later.c.logical_id != later.c.entry_uuid)
-    with updating.database.read() as connection:
-        plan = connection.exec_driver_sql(
-            "EXPLAIN QUERY PLAN " + str(query.compile(compile_kwargs={"literal_binds": True}))
-        ).all()
-    assert "uq_registry_object_version" in str(plan)

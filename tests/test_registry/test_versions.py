@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from msim_xds.database.engine import Database
 from msim_xds.ihe.names import AssociationType, ObjectKind
 from msim_xds.registry import versions
 from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE
+from msim_xds.settings import DatabaseSettings
 from tests.support.metadata import new_uuid
 from tests.support.updates import status_change, update
 from tests.test_registry.registering import APND
@@ -38,6 +41,22 @@ def test_latest_versions(updating: Updating) -> None:
     row = updating.object(second)
     assert (found[updated].id, found[updated].status) == (row.id, APPROVED)
     assert b"Druga".decode() in updating.codec.unpack(*found[updated][-2:]).decode()
+
+
+def test_latest_versions_are_found_by_indexes(sqlite_url: str) -> None:
+    """The statement names the partial index's condition, or it would read the table."""
+    database = Database(sqlite_url, DatabaseSettings())
+    database.migrate()
+    statements: list[str] = []
+    with database.read() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        driver.set_trace_callback(statements.append)
+        versions.latest(connection, [new_uuid()])
+        driver.set_trace_callback(None)
+        plan = str(driver.execute(f"EXPLAIN QUERY PLAN {statements[-1]}").fetchall())
+    database.close()
+    assert "uq_registry_object_version" in plan
+    assert "SCAN registry_object" not in plan
 
 
 def test_connections(updating: Updating) -> None:
