@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 import threading
 import uuid
@@ -16,6 +17,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from msim_xds.audit.key import make_key
+from msim_xds.audit.message import AuditSource
+from msim_xds.audit.outbox import Outbox
+from msim_xds.audit.sealer import Sealer, seal_all
+from msim_xds.audit.trail import Place, Trail
 from msim_xds.database.engine import Database
 from msim_xds.delivery.queue import DeliveryQueue
 from msim_xds.ihe.transactions import (
@@ -63,6 +69,7 @@ from msim_xds.security.xua.setup import guards
 from msim_xds.server import log
 from msim_xds.server.front import build_front
 from msim_xds.server.serve import served_settings
+from msim_xds.server.wsdl import public_url
 from msim_xds.settings import Settings
 from msim_xds.wire.exchange import Handler
 
@@ -103,6 +110,7 @@ class Node:
     document_removal: DocumentRemoval
     patients: PatientFeed
     deliveries: DeliveryQueue
+    trail: Trail | None
 
     def handlers(self) -> Mapping[str, Handler]:
         """Who carries out which transaction."""
@@ -184,7 +192,18 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
         patients=PatientFeed(_identity(settings, database, codec, clock), clock),
         document_removal=DocumentRemoval(settings, store, index, database, retention, clock),
         deliveries=DeliveryQueue(database, settings.delivery, clock),
+        trail=_trail(settings, database, clock),
     )
+
+
+def _trail(settings: Settings, database: Database, clock: Callable[[], datetime]) -> Trail | None:
+    """The audit trail, with its key and the beginning of its chain made where they are absent."""
+    if not settings.audit.enabled:
+        return None
+    outbox = Outbox(database, make_key(settings.audit.key_in(settings.data)))
+    outbox.prepare()
+    source = AuditSource(settings.audit.source_id, settings.audit.site or None)
+    return Trail(database, outbox, Place(source, public_url(settings.server), os.getpid()), clock)
 
 
 def _repository(
@@ -256,8 +275,10 @@ def create_app(settings: Settings) -> WSGIApplication:
     node = open_node(settings)
     if not node.signing.is_off:
         node.signing.load()  # so that a wrong setting shows now, and the first signed document does not wait
+    if node.trail is not None:
+        Sealer(node.trail.outbox).start()
     checks = guards(settings.xua, settings.data, now)
-    return build_front(settings, node.handlers(), node.store, node.ready, node.deliveries, checks)
+    return build_front(settings, node.handlers(), node.store, node.ready, node.deliveries, checks, node.trail)
 
 
 def from_environment() -> WSGIApplication:
@@ -283,6 +304,42 @@ def open_identity(settings: Settings, clock: Callable[[], datetime] = now) -> It
         database.close()
 
 
+@contextmanager
+def _open_trail(settings: Settings) -> Iterator[Trail | None]:
+    database = Database(settings.database_url, settings.database)
+    try:
+        yield _trail(settings, database, now)
+    finally:
+        database.close()
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[None]:
+    """The application's life: its start and its stop are recorded in the audit trail.
+
+    Raises:
+        OSError: the data directory cannot be used.
+        RuntimeError: the database was made by a newer version.
+        ValueError: the key of the audit trail is too short.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database_url, settings.database)
+    try:
+        database.migrate()
+        trail = _trail(settings, database, now)
+        if trail is None:
+            yield
+            return
+        trail.started()
+        try:
+            yield
+        finally:
+            trail.stopped()
+            seal_all(trail.outbox)
+    finally:
+        database.close()
+
+
 def _identity(
     settings: Settings, database: Database, codec: FragmentCodec, clock: Callable[[], datetime]
 ) -> PatientIdentity:
@@ -299,8 +356,8 @@ def run_feed(
         OSError: the data directory or the files for TLS cannot be used.
         RuntimeError: the database was made by a newer version.
     """
-    with open_identity(settings) as identity:
-        feed = Feed(identity, settings.mllp.character_set, now)
+    with open_identity(settings) as identity, _open_trail(settings) as trail:
+        feed = Feed(identity, settings.mllp.character_set, now, trail)
         listener = Listener(listening, feed.answer, settings.mllp)
         threading.Thread(target=_stop_after, args=(stop, listener), daemon=True).start()
         ready()

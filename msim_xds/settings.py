@@ -19,12 +19,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from msim_xds.audit_settings import AuditSettings
 from msim_xds.delivery_settings import DeliverySettings
 from msim_xds.signature_settings import SignatureSettings
 from msim_xds.xua_settings import XuaSettings
 
-MIB = 1 << 20
-GIB = 1 << 30
+MIB, GIB = 1 << 20, 1 << 30
 
 
 class Level(StrEnum):
@@ -327,6 +327,7 @@ class Settings(BaseSettings):
     search: SearchSettings = SearchSettings()
     signatures: SignatureSettings = SignatureSettings()
     xua: XuaSettings = XuaSettings()
+    audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -56,7 +56,13 @@ def serve(
     settings = load_settings(config, data, server=server, mllp={"port": mllp_port})
     from msim_xds.server.serve import serve as run
 
-    run(settings)
+    if not settings.audit.enabled:
+        run(settings)
+        return
+    from msim_xds.app import running
+
+    with running(settings):
+        run(settings)
 
 
 def migrate(data: Data = None, config: Config = None) -> None:

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from msim_xds import __version__
 from msim_xds.cli import (
+    audit,
     checking,
     deliveries,
     demonstration,
@@ -67,6 +68,7 @@ for command in (
 ):
     app.command()(command)
 app.command("import")(importing.import_archive)
+app.add_typer(audit.app, name="audit")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(patients.app, name="patients")
 app.add_typer(on_demand.app, name="on-demand")

@@ -304,6 +304,42 @@ revalidation = Table(
     Column("failed", BigInteger, nullable=False),
 )
 
+#: The audit trail (ITI-20): ``message`` is an AuditMessage, the columns beside it are what it is looked for
+#: by. ``mark`` proves who wrote the row; ``position`` and ``seal`` are its place in the chain, NULL until it
+#: has one.
+audit_record = Table(
+    "audit_record",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=False),
+    Column("recorded_at", Text, nullable=False),
+    Column("transaction", Text, nullable=False),
+    Column("outcome", SmallInteger, nullable=False),
+    Column("patient", Text, nullable=False),
+    Column("message", LargeBinary, nullable=False),
+    Column("mark", LargeBinary, nullable=False),
+    Column("position", BigInteger),
+    Column("seal", LargeBinary),
+    Index("ix_audit_record_patient", "patient", "id"),
+    Index("uq_audit_record_position", "position", unique=True),
+    Index(
+        "ix_audit_record_unsealed",
+        "id",
+        sqlite_where=text("position IS NULL"),
+        postgresql_where=text("position IS NULL"),
+    ),
+)
+
+#: Where the audit trail's chain ends: one row, number 1, which whoever seals records holds locked. ``mark``
+#: proves who wrote it, so that records missing at the end are noticed.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
+    Column("mark", LargeBinary, nullable=False),
+)
+
 #: How far each import has come, so that it can go on after a crash: submissions dealt with, by outcome, and
 #: the octets of its report. A row is written in the transaction of the batch that it counts.
 import_progress = Table(

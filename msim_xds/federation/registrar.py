@@ -17,6 +17,7 @@ from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.signature_slots import not_kept
 from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.settings import Settings
+from msim_xds.wire.exchange import Recorder
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -40,7 +41,11 @@ class RemoteRegistrar:
         self._sources = threading.local()  # a source is for one thread at a time
 
     def register(
-        self, reading: Reading, documents: Sequence[StoredDocument], keep: Callable[[], None]
+        self,
+        reading: Reading,
+        documents: Sequence[StoredDocument],
+        keep: Callable[[], None],
+        record: Recorder | None = None,
     ) -> tuple[Finding, ...]:
         """Keep, index and register; returns the registry's warnings.
 
@@ -65,6 +70,8 @@ class RemoteRegistrar:
             raise Refused(_refusal(answer))
         with self._database.write() as connection:
             self._index.add(connection, documents, registered=True)
+            if record is not None:
+                record(connection, answer.findings)
         return (*answer.findings, *not_kept(reading.submission))
 
     def _source(self) -> DocumentSource:

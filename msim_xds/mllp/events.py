@@ -14,8 +14,7 @@ from msim_xds.ihe.acknowledgements import NAMES, Condition
 from msim_xds.metadata.identity import Announcement, Demographics, Given, LinkChange, Merge
 from msim_xds.metadata.period import is_dtm
 from msim_xds.mllp.hl7v2 import Header, Message
-
-Change = Announcement | Merge | LinkChange
+from msim_xds.registry.identity import Change
 
 _ADT: Final = "ADT"
 _NAME_MOST: Final = 250

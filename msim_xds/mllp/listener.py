@@ -24,7 +24,8 @@ _CHUNK: Final = 65536
 _PAUSE_S: Final = 0.2  # where the system has no file or thread left for a connection
 _STOP_S: Final = 20.0
 
-Answer = Callable[[Frame], bytes]
+Answer = Callable[[Frame, str], bytes]
+"""The acknowledgement of a message that came from this address."""
 
 
 def tls_context(settings: MllpSettings) -> ssl.SSLContext | None:
@@ -124,7 +125,7 @@ class Listener:
         reason = "closed"
         try:
             with self._secured(connection) as secured:
-                self._converse(secured, reader)
+                self._converse(secured, reader, address)
         except TimeoutError:
             reason = "no whole message in time" if reader.inside else "idle"
         except OSError as error:
@@ -148,7 +149,7 @@ class Listener:
         self._note(threading.current_thread(), secured)
         return secured
 
-    def _converse(self, connection: socket.socket, reader: FrameReader) -> None:
+    def _converse(self, connection: socket.socket, reader: FrameReader, address: str) -> None:
         """Answer message after message, until the sender ends or is too slow."""
         begun = time.monotonic()
         strays = reader.strays
@@ -160,7 +161,7 @@ class Listener:
                 return
             was_inside = reader.inside
             for frame in reader.feed(data):
-                answer = framed(self._answer(frame))
+                answer = framed(self._answer(frame, address))
                 connection.settimeout(self._settings.message_timeout_s)
                 connection.sendall(answer)
                 begun, was_inside, strays = time.monotonic(), False, reader.strays

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ResponseStatus
@@ -13,9 +12,6 @@ from msim_xds.metadata.identity import Merge
 from msim_xds.registry.identity import PatientIdentity
 from msim_xds.wire.acknowledgement import acknowledgement
 from msim_xds.wire.exchange import Answer, Request
-
-if TYPE_CHECKING:
-    from lxml.etree import _Element
 
 
 class PatientFeed:
@@ -34,15 +30,18 @@ class PatientFeed:
         """Announce or merge. The acknowledgement accepts what is committed, or says why nothing was."""
         status = ResponseStatus.SUCCESS
         try:
-            findings = self._change(request.body)
+            findings = self._change(request)
         except Refused as refused:
             status, findings = ResponseStatus.FAILURE, refused.findings
         return Answer([acknowledgement(request.body, findings, self._clock())], status, findings)
 
-    def _change(self, body: _Element) -> Sequence[Finding]:
+    def _change(self, request: Request) -> Sequence[Finding]:
         """Warnings of a message that is carried out."""
-        message = hl7v3.read(body)
+        message = hl7v3.read(request.body)
+        record = request.recorder
+        if record is not None:
+            request.concerns = self._identity.concerns(message.change, message.message_id)
         if isinstance(message.change, Merge):
-            self._identity.merge(message.change, message.message_id)
+            self._identity.merge(message.change, message.message_id, record)
             return ()
-        return self._identity.announce(message.change)
+        return self._identity.announce(message.change, record)

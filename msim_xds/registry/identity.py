@@ -5,17 +5,21 @@ Source: ITI TF-2 3.8 (Patient Identity Feed), 3.44 (the same in HL7 v3), 3.64 (X
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+
+from sqlalchemy import Connection
 
 from msim_xds.database.engine import Database
 from msim_xds.findings import Finding, Refused, errors
-from msim_xds.metadata.identity import Announcement, Domain, LinkChange, Merge
+from msim_xds.metadata.identity import Announcement, Domain, Given, LinkChange, Merge
 from msim_xds.registry import merging, patients
 from msim_xds.registry.patients import Listed
 from msim_xds.registry.relinking import Relinker
 from msim_xds.settings import PatientPolicy, PatientSettings
+from msim_xds.wire.exchange import Concerns, Recorder
 
+Change = Announcement | Merge | LinkChange
 _PAGE = 1000
 
 
@@ -44,8 +48,38 @@ class PatientIdentity:
         self._clock = clock
         self._any_patient = settings.policy is PatientPolicy.OPEN
 
-    def announce(self, announcement: Announcement) -> list[Finding]:
+    def concerns(self, change: Change, message_id: str) -> Concerns:
+        """Whom a feed's message is about, as far as its ids are those of the domain."""
+        if isinstance(change, Announcement):
+            return Concerns(self._cx(change.patient), message_id=message_id)
+        if isinstance(change, Merge):
+            surviving, subsumed = self._cx(change.surviving), self._cx(change.subsumed)
+            return Concerns(surviving, subsumed, message_id=message_id)
+        linked = tuple(
+            (role, cx)
+            for role, given in (
+                ("localPatientId", change.local),
+                ("subsumedPatientId", change.previous_local),
+                ("newPatientId", change.patient),
+                ("previousPatientId", change.previous),
+            )
+            for cx in self._cx(given, local=role in ("localPatientId", "subsumedPatientId"))
+        )
+        return Concerns(self._cx(change.patient), linked=linked, message_id=message_id)
+
+    def _cx(self, given: Given, *, local: bool = False) -> tuple[str, ...]:
+        """The ids of a field; none where they are refused."""
+        try:
+            if local:
+                return tuple(filter(None, [self._domain.local(given)]))
+            return self._domain.ids(given)
+        except Refused:
+            return ()
+
+    def announce(self, announcement: Announcement, record: Recorder | None = None) -> list[Finding]:
         """Make a patient's ids known; again is harmless, and an update of an unknown patient adds it.
+
+        ``record`` keeps audit records in the same transaction, here and below.
 
         Returns:
             Warnings.
@@ -64,9 +98,10 @@ class PatientIdentity:
                 if patient.survivor_id is not None:
                     raise Refused([merging.already_merged(cx, announcement.patient.place)])
                 patients.announce(connection, patient.id, announcement.demographics, now)
+            _record(record, connection, doubts)
         return doubts
 
-    def merge(self, merge: Merge, message_id: str | None = None) -> None:
+    def merge(self, merge: Merge, message_id: str | None = None, record: Recorder | None = None) -> None:
         """Merge two patients for good.
 
         Raises:
@@ -83,8 +118,11 @@ class PatientIdentity:
             )
             merging.merge(connection, *pair, now)
             merging.record(connection, surviving, subsumed, message_id, now)
+            _record(record, connection)
 
-    def relink(self, change: LinkChange, message_id: str | None = None) -> int:
+    def relink(
+        self, change: LinkChange, message_id: str | None = None, record: Recorder | None = None
+    ) -> int:
         """Give the entries of a local id to another patient, or to another local id of the same patient.
 
         Returns:
@@ -106,6 +144,7 @@ class PatientIdentity:
             )
             moved = self._relinker.relink(connection, link, patient, to.id, from_.id)
             merging.record(connection, patient, previous, message_id, now, link.local)
+            _record(record, connection)
         return moved
 
     def listed(self) -> Iterator[Listed]:
@@ -121,3 +160,8 @@ class PatientIdentity:
 
     def _now(self) -> str:
         return self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _record(record: Recorder | None, connection: Connection, findings: Sequence[Finding] = ()) -> None:
+    if record is not None:
+        record(connection, findings)

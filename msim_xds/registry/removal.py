@@ -25,7 +25,7 @@ from msim_xds.registry.erasure import Note, Remover
 from msim_xds.registry.retention import Period, Retention, must_be_kept
 from msim_xds.settings import LimitSettings
 from msim_xds.wire.answers import registry_response
-from msim_xds.wire.exchange import Answer, Request
+from msim_xds.wire.exchange import Answer, Concerns, Named, Request
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -80,11 +80,26 @@ class MetadataRemoval:
                 raise Refused(map(_unresolved, unresolved))
             return [held[uuid].id for uuid in uuids]
 
-        self.remove(named, Remover(request.remote_address or "unknown"))
+        def record(connection: Connection, plan: Plan) -> None:
+            done = tuple(Named(thing.entry_uuid, thing.patient) for thing in plan.things)
+            request.concerns = Concerns(done=done)
+            request.record(connection)
+
+        request.concerns = Concerns(refused=tuple(map(Named, uuids)))
+        self.remove(named, Remover(request.remote_address or "unknown"), record=record)
         return Answer([registry_response(ResponseStatus.SUCCESS)])
 
-    def remove(self, choice: Choice, remover: Remover, *, rehearse: bool = False) -> Plan:
+    def remove(
+        self,
+        choice: Choice,
+        remover: Remover,
+        *,
+        rehearse: bool = False,
+        record: Callable[[Connection, Plan], None] | None = None,
+    ) -> Plan:
         """Remove them all; returns what was done, or in a rehearsal what would be, for or against it.
+
+        ``record`` is called in the transaction that removes them.
 
         Raises:
             Refused: with everything that speaks against it; not in a rehearsal.
@@ -98,6 +113,8 @@ class MetadataRemoval:
             if found:
                 raise Refused(found)
             self._carry_out(connection, plan, remover)
+            if record is not None:
+                record(connection, plan)
         return plan
 
     def shared(self, plan: Plan) -> set[str]:

@@ -24,7 +24,7 @@ from msim_xds.registry.query_reader import Query, read
 from msim_xds.registry.shelf import Shelf
 from msim_xds.settings import Settings
 from msim_xds.wire.answers import adhoc_query_response
-from msim_xds.wire.exchange import Answer, Request
+from msim_xds.wire.exchange import Answer, Concerns, Request
 
 
 class StoredQueries:
@@ -61,6 +61,7 @@ class StoredQueries:
             Refused: the query is faulty, or its answer is not allowed as it stands (ITI TF-2 3.18.4.1.3).
         """
         query = read(request.body, self._offered[request.transaction.name], self._settings.limits)
+        request.concerns = Concerns(query.patients)
         wide = query.row.result is Result.FIND and not query.patients
         single = query.row.result in SINGLE and not wide
         with self._database.read() if single else self._database.snapshot() as connection:

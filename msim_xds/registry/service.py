@@ -5,6 +5,7 @@ from __future__ import annotations
 from msim_xds.database.engine import Database
 from msim_xds.ihe.names import ResponseStatus
 from msim_xds.metadata import ebrim
+from msim_xds.registry.concerned import submitted
 from msim_xds.registry.registration import Registration
 from msim_xds.settings import LimitSettings
 from msim_xds.wire.answers import registry_response
@@ -22,8 +23,10 @@ class RegistryService:
     def register_document_set(self, request: Request) -> Answer:
         """Register a submission; the answer carries warnings. Raises Refused, and then nothing is kept."""
         reading = ebrim.read(request.body, self._limits)
+        request.concerns = submitted(reading.submission)
         draft = self._registration.draft(reading, request.transaction)
         with self._database.write() as connection:
             warnings = self._registration.register(connection, draft)
+            request.record(connection, warnings)
         status = ResponseStatus.SUCCESS
         return Answer([registry_response(status, warnings)], status, warnings)

@@ -23,6 +23,7 @@ from msim_xds.metadata.model import Association, Submission
 from msim_xds.metadata.rules import Rules
 from msim_xds.registry import holdings, patients, records, store_rules, versions
 from msim_xds.registry.admission import Admission
+from msim_xds.registry.concerned import submitted
 from msim_xds.registry.drafts import AssociationDraft, Draft, Drafter, ObjectDraft
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.holdings import Held, Identity
@@ -189,9 +190,11 @@ class UpdateService:
     def update_document_set(self, request: Request) -> Answer:
         """Carry out an update; the answer carries warnings. Raises Refused, and then nothing has changed."""
         reading = ebrim.read(request.body, self._limits)
+        request.concerns = submitted(reading.submission, with_home=request.transaction.name == ITI_92.name)
         draft = self._updates.draft(reading, request.transaction)
         with self._database.write() as connection:
             warnings = self._updates.update(connection, draft, request.transaction)
+            request.record(connection, warnings)
         status = ResponseStatus.SUCCESS
         return Answer([registry_response(status, warnings)], status, warnings)
 

@@ -11,13 +11,18 @@ from msim_xds.ihe.transactions import ITI_41
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.registry.registration import Registration
 from msim_xds.repository.index import DocumentIndex, StoredDocument
+from msim_xds.wire.exchange import Recorder
 
 
 class Registrar(Protocol):
     """Registers a submission together with its documents."""
 
     def register(
-        self, reading: Reading, documents: Sequence[StoredDocument], keep: Callable[[], None]
+        self,
+        reading: Reading,
+        documents: Sequence[StoredDocument],
+        keep: Callable[[], None],
+        record: Recorder | None = None,
     ) -> tuple[Finding, ...]:
         """Index ``documents`` and register ``reading``, both or neither; returns the registry's warnings.
 
@@ -26,6 +31,7 @@ class Registrar(Protocol):
             documents: what answers for its uniqueIds.
             keep: makes the octets durable. Called before anything is written, and not at all for a submission
                 that is refused whatever the registry holds, so that such a one leaves nothing behind.
+            record: keeps audit records in the transaction that indexes the documents for good.
 
         Raises:
             Refused: by the registry, passed on unchanged (ITI TF-2 3.41.4.1.3), or because it does not answer
@@ -43,7 +49,11 @@ class LocalRegistrar:
         self._index = index
 
     def register(
-        self, reading: Reading, documents: Sequence[StoredDocument], keep: Callable[[], None]
+        self,
+        reading: Reading,
+        documents: Sequence[StoredDocument],
+        keep: Callable[[], None],
+        record: Recorder | None = None,
     ) -> tuple[Finding, ...]:
         """Keep, register and index. Raises Refused or OSError; no row is written then."""
         draft = self._registration.draft(reading, ITI_41)
@@ -52,6 +62,8 @@ class LocalRegistrar:
         with self._database.write() as connection:
             warnings = self._registration.register(connection, draft)  # refuses a draft with errors
             self._index.add(connection, documents, registered=True)
+            if record is not None:
+                record(connection, warnings)
         return warnings
 
     def knows(self, reading: Reading) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -28,7 +28,7 @@ from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.repository.requests import Wanted
 from msim_xds.settings import Settings
 from msim_xds.wire.answers import registry_response
-from msim_xds.wire.exchange import Answer, Request
+from msim_xds.wire.exchange import Answer, Concerns, Request
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -84,15 +84,31 @@ class DocumentRemoval:
         if foreign:
             raise Refused(foreign)
         wanted = requests.read(request.body, self._limits, _SOURCE, too_many=ITI_86.invalid)
-        self.remove(wanted, Remover(request.remote_address or "unknown"))
+        named = requests.named(wanted)
+        request.concerns = Concerns(refused=named)
+
+        def record(connection: Any) -> None:  # noqa: ANN401  # SQL is the index's business
+            request.concerns = Concerns(done=named)
+            request.record(connection)
+
+        self.remove(wanted, Remover(request.remote_address or "unknown"), record=record)
         return Answer([registry_response(ResponseStatus.SUCCESS)])
 
     def wanted(self, unique_ids: Iterable[str]) -> list[Wanted]:
         """Documents of this repository as a request names them."""
         return [Wanted(None, self._unique_id, unique_id) for unique_id in unique_ids]
 
-    def remove(self, wanted: Sequence[Wanted], remover: Remover, *, rehearse: bool = False) -> Plan:
+    def remove(
+        self,
+        wanted: Sequence[Wanted],
+        remover: Remover,
+        *,
+        rehearse: bool = False,
+        record: Callable[[Any], None] | None = None,
+    ) -> Plan:
         """Remove them all; returns what was done, or in a rehearsal what would be, for or against it.
+
+        ``record`` is called in the transaction that removes them.
 
         Raises:
             Refused: with everything that speaks against it; not in a rehearsal.
@@ -117,6 +133,8 @@ class DocumentRemoval:
                 for document in plan.documents
             )
             erasure.note(connection, ITI_86, remover, self._clock(), notes)
+            if record is not None:
+                record(connection)
         self._discard(sorted({document.sha256 for document in plan.documents}))
         return plan
 

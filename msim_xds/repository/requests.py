@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import XDS
 from msim_xds.settings import LimitSettings
+from msim_xds.wire.exchange import Named
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -63,6 +65,11 @@ def read(body: _Element, limits: LimitSettings, source: str, *, too_many: str) -
     if findings:
         raise Refused(findings)
     return wanted
+
+
+def named(wanted: Iterable[Wanted]) -> tuple[Named, ...]:
+    """The documents as audit records name them."""
+    return tuple(Named(each.unique_id, "", each.repository_unique_id, each.home or "") for each in wanted)
 
 
 def malformed(

@@ -21,6 +21,7 @@ from msim_xds.ihe.names import ResponseStatus
 from msim_xds.metadata import ebrim
 from msim_xds.metadata.ebrim import Reading, Stored
 from msim_xds.metadata.model import DocumentEntry
+from msim_xds.registry.concerned import submitted
 from msim_xds.repository import requests
 from msim_xds.repository.assembly import Assembled, Assembly
 from msim_xds.repository.blobs import CHUNK, BlobStore, CorruptDocument
@@ -33,7 +34,7 @@ from msim_xds.repository.snapshots import Snapshots
 from msim_xds.settings import Settings
 from msim_xds.wire import answers
 from msim_xds.wire.answers import DeliveredDocument
-from msim_xds.wire.exchange import Answer, OutgoingDocument, Request, StagedPart
+from msim_xds.wire.exchange import Answer, Concerns, OutgoingDocument, Request, StagedPart
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -61,6 +62,7 @@ class _Delivery:
     """
 
     findings: list[Finding] = field(default_factory=list)
+    delivered: list[Wanted] = field(default_factory=list)
     documents: list[DeliveredDocument] = field(default_factory=list)
     outgoing: list[OutgoingDocument] = field(default_factory=list)
     key: str = field(default_factory=lambda: os.urandom(8).hex())
@@ -72,11 +74,20 @@ class _Delivery:
     ) -> None:
         """One document more."""
         cid = f"document{len(self.documents) + 1}@{self.key}"
+        self.delivered.append(wanted)
         self.outgoing.append(OutgoingDocument(cid, mime_type, size, chunks))
         self.documents.append(
             DeliveredDocument(
                 wanted.home, wanted.repository_unique_id, wanted.unique_id, mime_type, cid, *new
             )
+        )
+
+    def concerns(self, wanted: Sequence[Wanted]) -> Concerns:
+        """What of ``wanted`` is delivered, and what is not."""
+        delivered = set(self.delivered)
+        return Concerns(
+            done=requests.named(self.delivered),
+            refused=requests.named(each for each in wanted if each not in delivered),
         )
 
     def may_hold(self, size: int) -> bool:
@@ -138,7 +149,7 @@ class RepositoryService:
         intake = Intake()
         try:
             take_in(request, intake, self._store, self._limits)
-            reading, pairs = self._paired(intake)
+            reading, pairs = self._paired(request, intake)
             reading = reading.with_stored({entry.entry_uuid: self._stored(part) for entry, part in pairs})
             told: tuple[Finding, ...] = ()
             if self._signatures is not None:
@@ -149,6 +160,7 @@ class RepositoryService:
                 reading,
                 [_document(entry, part) for entry, part in pairs],
                 keep=lambda: self._store.commit([part for _, part in pairs]),
+                record=request.recorder,
             )
         finally:
             for part in intake.staged:
@@ -167,6 +179,9 @@ class RepositoryService:
             Refused: the request is malformed or asks for too many documents.
         """
         wanted = requests.read(request.body, self._limits, _REQUEST, too_many="XDSTooManyResults")
+        audited = request.recorder is not None
+        if audited:
+            request.concerns = Concerns(refused=requests.named(wanted))
         known = self._known(wanted)
         delivery = _Delivery()
         for each in wanted:
@@ -175,11 +190,15 @@ class RepositoryService:
                 self._deliver(delivery, each, stored)
             elif not self._deliver_on_demand(delivery, each):
                 delivery.findings.append(requests.not_here(each, self._unique_id, _RESPONSE))
+        if audited:
+            request.concerns = delivery.concerns(wanted)
         status = delivery.status()
         payload = answers.retrieve_response(status, delivery.findings, delivery.documents)
         return Answer([payload], status, delivery.findings, delivery.outgoing)
 
-    def _paired(self, intake: Intake) -> tuple[Reading, list[tuple[DocumentEntry, StagedPart]]]:
+    def _paired(
+        self, request: Request, intake: Intake
+    ) -> tuple[Reading, list[tuple[DocumentEntry, StagedPart]]]:
         """The submission, and its stable entries with their documents.
 
         Raises:
@@ -188,6 +207,7 @@ class RepositoryService:
         if intake.submit_objects is None:
             raise Refused(intake.findings)
         reading = ebrim.read(intake.submit_objects, self._limits)
+        request.concerns = submitted(reading.submission)
         findings = [*intake.findings, *mismatches(reading.submission, intake.documents)]
         if findings:
             raise Refused([*findings, *reading.findings])

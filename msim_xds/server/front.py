@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from msim_xds.audit.trail import Trail
 from msim_xds.delivery.addresses import ReplyHosts
 from msim_xds.delivery.queue import DeliveryQueue
 from msim_xds.delivery.worker import DeliveryWorker
@@ -224,6 +225,7 @@ def build_front(
     ready: Ready,
     queue: DeliveryQueue | None = None,
     guards: Mapping[Endpoint, Guard] = MappingProxyType({}),
+    trail: Trail | None = None,
 ) -> WsgiApplication:
     """The WSGI callable of the whole server.
 
@@ -235,11 +237,12 @@ def build_front(
         queue: keeps answers that are sent elsewhere. A thread that delivers them is started, if the settings
             allow any host; without queue or hosts such answers are refused.
         guards: who checks the senders of requests to which endpoint.
+        trail: the audit trail; None where nothing is recorded.
 
     Raises:
         ValueError: a transaction has no handler, or a host in ``delivery.reply_hosts`` is none.
     """
-    pipeline = Pipeline(handlers, settings.limits.findings)
+    pipeline = Pipeline(handlers, settings.limits.findings, trail)
     hosts = ReplyHosts(settings.delivery.reply_hosts)
     later = None
     if queue is not None and hosts:

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from msim_xds.audit.trail import Trail
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ResponseStatus
 from msim_xds.ihe.transactions import TRANSACTIONS, Transaction
@@ -43,17 +44,19 @@ class Pipeline:
     Args:
         handlers: by transaction name, such as ``ITI-18``; one for each row of the transaction table.
         findings: most RegistryErrors in one answer.
+        trail: the audit trail; None where nothing is recorded.
 
     Raises:
         ValueError: a transaction has no handler.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler], findings: int) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], findings: int, trail: Trail | None = None) -> None:
         missing = [row.name for row in TRANSACTIONS if row.name not in handlers]
         if missing:
             raise ValueError(f"no handler for {', '.join(missing)}")
         self._handlers = dict(handlers)
         self._findings = findings
+        self._trail = trail
 
     def run(self, request: Request) -> Answer:
         """The answer, whatever happens (ITI TF-3 4.2.4).
@@ -63,12 +66,7 @@ class Pipeline:
         """
         row = request.transaction
         started = time.perf_counter()
-        try:
-            answer = self._handlers[row.name](request)
-        except Refused as refused:
-            answer = self._failure(request, refused.findings)
-        except Exception as error:
-            answer = self._failure(request, (_internal(row, error),))
+        answer = self._carried_out(request) if self._trail is None else self._recorded(request, self._trail)
         _log.info(
             "request",
             transaction=row.name,
@@ -76,6 +74,25 @@ class Pipeline:
             codes=_codes(answer.findings),
             ms=round((time.perf_counter() - started) * 1000, 2),
         )
+        return answer
+
+    def _carried_out(self, request: Request) -> Answer:
+        row = request.transaction
+        try:
+            return self._handlers[row.name](request)
+        except Refused as refused:
+            return self._failure(request, refused.findings)
+        except Exception as error:
+            return self._failure(request, (_internal(row, error),))
+
+    def _recorded(self, request: Request, trail: Trail) -> Answer:
+        """The answer, when its audit records are durable; a failure when they cannot be (ITI TF-2 3.20)."""
+        witness = request.recorder = trail.witness(request)
+        answer = self._carried_out(request)
+        try:
+            witness.conclude(answer.status, answer.findings)
+        except Exception as error:
+            return self._failure(request, (_internal(request.transaction, error),))
         return answer
 
     def _failure(self, request: Request, findings: Sequence[Finding]) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from msim_xds.findings import Finding
 from msim_xds.ihe.names import WSA_NONE, ResponseStatus
@@ -104,16 +104,70 @@ class Caller:
     patient: str = ""
 
 
+class Named(NamedTuple):
+    """A document by its uniqueId, or an object by its entryUUID; ``patient`` is its CX where it is known."""
+
+    id: str
+    patient: str = ""
+    repository: str = ""
+    home: str = ""
+
+
+class Concerns(NamedTuple):
+    """Whom and what a request is about, as its audit records name it (ITI TF-2 3.20).
+
+    Attributes:
+        patients: their CX.
+        former: CX of patients that a merge ends.
+        linked: of a link change, role and CX of each id (ITI TF-2 3.64).
+        submission_set: SubmissionSet.uniqueId.
+        done: what was delivered or removed.
+        refused: what was not.
+        home: homeCommunityId that the request names, where its records say it.
+        message_id: of a feed's message.
+    """
+
+    patients: tuple[str, ...] = ()
+    former: tuple[str, ...] = ()
+    linked: tuple[tuple[str, str], ...] = ()
+    submission_set: str = ""
+    done: tuple[Named, ...] = ()
+    refused: tuple[Named, ...] = ()
+    home: str = ""
+    message_id: str = ""
+
+
+NOTHING_KNOWN: Final = Concerns()
+
+
+class Recorder(Protocol):
+    """Keeps the audit records of one request."""
+
+    def __call__(self, connection: Any, findings: Sequence[Finding] = (), /) -> None:  # noqa: ANN401
+        """Keep the records of its success in the write transaction ``connection``, of whatever database."""
+
+
 @dataclass(slots=True)
 class Request:
-    """One decoded request: its row, its payload element, and its documents by Content-ID."""
+    """One decoded request: its row, its payload element, and its documents by Content-ID.
+
+    ``concerns`` is what the handler has learnt so far, for the audit records of success and refusal alike.
+    ``recorder`` is None where nothing is recorded.
+    """
 
     transaction: Transaction
     body: _Element
     addressing: Addressing
     parts: Mapping[str, StagedPart] = field(default_factory=dict)
     remote_address: str = ""
+    concerns: Concerns = NOTHING_KNOWN
+    recorder: Recorder | None = None
     caller: Caller | None = None
+
+    def record(self, connection: Any, findings: Sequence[Finding] = ()) -> None:  # noqa: ANN401
+        """Have the audit records of success committed together with what the request changes."""
+        if self.recorder is not None:
+            self.recorder(connection, findings)
 
 
 @dataclass(frozen=True, slots=True)

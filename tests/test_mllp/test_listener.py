@@ -27,7 +27,7 @@ from tests.test_mllp.messages import announcement, header, message, segments
 AUTHORITY = "2.16.840.1.113883.3.4424.2.7.99999.17.1"
 
 
-def echo(frame: Frame) -> bytes:
+def echo(frame: Frame, _address: str) -> bytes:
     """What a test without a registry answers."""
     return frame.data.upper() if frame.whole else b"too large"
 
@@ -176,7 +176,7 @@ def test_a_sender_that_goes_away_harms_nobody() -> None:
 def test_stopping_answers_what_is_under_way() -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def slowly(frame: Frame) -> bytes:
+    def slowly(frame: Frame, _address: str) -> bytes:
         begun.set()
         assert go_on.wait(10)
         return frame.data
@@ -259,7 +259,7 @@ class TestTls:
     def test_stopping_answers_what_is_under_way(self, certificate: Path) -> None:
         begun, go_on = threading.Event(), threading.Event()
 
-        def slowly(frame: Frame) -> bytes:
+        def slowly(frame: Frame, _address: str) -> bytes:
             begun.set()
             assert go_on.wait(10)
             return frame.data

@@ -36,7 +36,7 @@ from msim_xds.repository.registrar import LocalRegistrar, Registrar
 from msim_xds.repository.service import RepositoryService
 from msim_xds.settings import LimitSettings, Settings, ValidationSettings
 from msim_xds.wire import safexml
-from msim_xds.wire.exchange import Addressing, Answer, Request, StagedPart
+from msim_xds.wire.exchange import Addressing, Answer, Recorder, Request, StagedPart
 from tests.support import metadata
 from tests.test_repository.conftest import NOW
 from tests.test_repository.messages import XDS, include, inline, provide, retrieve, wanted
@@ -312,7 +312,11 @@ class CrashBefore:
         self._local = local
 
     def register(
-        self, reading: Reading, documents: Sequence[StoredDocument], keep: Callable[[], None]
+        self,
+        reading: Reading,
+        documents: Sequence[StoredDocument],
+        keep: Callable[[], None],
+        record: Recorder | None = None,
     ) -> tuple[Finding, ...]:
         keep()
         raise Crash
@@ -322,7 +326,11 @@ class CrashInside(CrashBefore):
     """Dies inside the transaction, after the registry's rows were written and before the commit."""
 
     def register(
-        self, reading: Reading, documents: Sequence[StoredDocument], keep: Callable[[], None]
+        self,
+        reading: Reading,
+        documents: Sequence[StoredDocument],
+        keep: Callable[[], None],
+        record: Recorder | None = None,
     ) -> tuple[Finding, ...]:
         def dies(*args: object, **options: object) -> None:
             raise Crash

@@ -22,6 +22,7 @@ from msim_xds.repository.index import StoredDocument
 from msim_xds.repository.on_demand import Order
 from msim_xds.repository.registrar import LocalRegistrar
 from msim_xds.settings import OnDemandSettings, Settings, ValidationSettings
+from msim_xds.wire.exchange import Recorder
 from tests.support import metadata
 from tests.support.metadata import REPOSITORY, new_uuid
 from tests.test_repository.on_demand_world import OURS, Source, World, saying
@@ -215,7 +216,11 @@ class Faulty:
     documents: list[Sequence[StoredDocument]] = field(default_factory=list)
 
     def register(
-        self, reading: Reading, documents: Sequence[StoredDocument], keep: Callable[[], None]
+        self,
+        reading: Reading,
+        documents: Sequence[StoredDocument],
+        keep: Callable[[], None],
+        record: Recorder | None = None,
     ) -> tuple[Finding, ...]:
         self.documents.append(documents)
         if self.faults:

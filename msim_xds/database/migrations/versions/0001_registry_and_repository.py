@@ -34,6 +34,7 @@ def upgrade() -> None:
     _create_identities()
     _create_records_and_queues()
     _create_signatures()
+    _create_audit_trail()
     if on_postgresql:  # fragments are compressed already
         for table in ("registry_object", "association"):
             op.execute(f"ALTER TABLE {table} ALTER COLUMN fragment SET STORAGE EXTERNAL")
@@ -290,11 +291,40 @@ def _create_signatures() -> None:
     )
 
 
+def _create_audit_trail() -> None:
+    op.create_table(
+        "audit_record",
+        sa.Column("id", _ID, autoincrement=False, nullable=False),
+        sa.Column("recorded_at", sa.Text(), nullable=False),
+        sa.Column("transaction", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.SmallInteger(), nullable=False),
+        sa.Column("patient", sa.Text(), nullable=False),
+        sa.Column("message", sa.LargeBinary(), nullable=False),
+        sa.Column("mark", sa.LargeBinary(), nullable=False),
+        sa.Column("position", sa.BigInteger()),
+        sa.Column("seal", sa.LargeBinary()),
+        sa.PrimaryKeyConstraint("id", name="pk_audit_record"),
+    )
+    op.create_index("ix_audit_record_patient", "audit_record", ["patient", "id"])
+    op.create_index("uq_audit_record_position", "audit_record", ["position"], unique=True)
+    _create_partial_index("ix_audit_record_unsealed", "audit_record", ["id"], "position IS NULL")
+    op.create_table(
+        "audit_head",
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
+        sa.Column("mark", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_audit_head"),
+    )
+
+
 def downgrade() -> None:
     """Back to an empty database."""
     for table in (
         "revalidation",
         "signature_result",
+        "audit_head",
+        "audit_record",
         "import_progress",
         "delivery",
         "removal",

@@ -1,0 +1,50 @@
+"""Seals the audit trail: one thread of each server process, of which one works at a time."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from msim_xds.audit.outbox import Outbox
+
+_log: FilteringBoundLogger = structlog.get_logger()
+
+_PAUSE_S: Final = 1.0
+
+
+class Sealer:
+    """Seals what is there, every second, until ``stop``."""
+
+    def __init__(self, outbox: Outbox, pause_s: float = _PAUSE_S) -> None:
+        self._outbox = outbox
+        self._pause_s = pause_s
+        self._stopping = threading.Event()
+        # A daemon: what is left when the program ends, the next sealer finds.
+        self._thread = threading.Thread(target=self._run, name="audit-sealer", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; what is being sealed is finished first."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._pause_s):
+            try:
+                seal_all(self._outbox)
+            except Exception as error:  # the database is out of reach, or the chain broken: go on trying
+                _log.warning("audit trail not sealed", error=type(error).__name__, reason=str(error))
+
+
+def seal_all(outbox: Outbox) -> int:
+    """Seal until nothing is left that this process can seal; returns how many records that were."""
+    total = 0
+    while sealed := outbox.seal():
+        total += sealed
+    return total
