@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from msim_xds.findings import Finding
@@ -104,6 +105,36 @@ class Caller:
     patient: str = ""
 
 
+class SystemKind(StrEnum):
+    """What a registered system is to the exchange."""
+
+    HOSPITAL = "hospital"
+    GATEWAY = "gateway"
+    ADMINISTRATOR = "administrator"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A registered system, known by its TLS certificate (ITI TF-2 3.19), and what it may do.
+
+    Attributes:
+        name: its name in the table of systems, for audit, logs and policy.
+        kind: what it is.
+        transactions: names of the transactions that it may call, such as ``ITI-18``; None is any.
+        repositories: repositoryUniqueIds that it may submit for; None is any.
+        source_ids: SubmissionSet.sourceIds that it may submit as; None is any.
+        institutions: ids of the author institutions that it may submit for, and whose documents are its own;
+            None is any.
+    """
+
+    name: str
+    kind: SystemKind
+    transactions: frozenset[str] | None = None
+    repositories: frozenset[str] | None = None
+    source_ids: frozenset[str] | None = None
+    institutions: frozenset[str] | None = None
+
+
 class Named(NamedTuple):
     """A document by its uniqueId, or an object by its entryUUID; ``patient`` is its CX where it is known."""
 
@@ -152,7 +183,8 @@ class Request:
     """One decoded request: its row, its payload element, and its documents by Content-ID.
 
     ``concerns`` is what the handler has learnt so far, for the audit records of success and refusal alike.
-    ``recorder`` is None where nothing is recorded.
+    ``recorder`` is None where nothing is recorded. ``system`` is the registered system whose certificate the
+    connection shows; None where systems are not looked at.
     """
 
     transaction: Transaction
@@ -163,6 +195,7 @@ class Request:
     concerns: Concerns = NOTHING_KNOWN
     recorder: Recorder | None = None
     caller: Caller | None = None
+    system: System | None = None
 
     def record(self, connection: Any, findings: Sequence[Finding] = ()) -> None:  # noqa: ANN401
         """Have the audit records of success committed together with what the request changes."""
