@@ -136,7 +136,14 @@ class Later:
         guard = self._guards.get(row.endpoint)
         caller = None if guard is None else guard.recall(received.header)
         answer = self._run(
-            Request(row, received.payload, addressing, remote_address=due.remote_address, caller=caller)
+            Request(
+                row,
+                received.payload,
+                addressing,
+                remote_address=due.remote_address,
+                caller=caller,
+                header=received.header,
+            )
         )
         head, tail = envelope.answer_envelope_parts(
             due.action, due.relates_to, due.message_id, addressing.reply_to

@@ -113,6 +113,7 @@ class _In(_Soap):
             incoming.message.parts,
             incoming.remote_address,
             caller=caller,
+            header=received.header,
         )
         ctx.in_header_doc, ctx.in_body_doc = received.header, received.payload
         ctx.method_request_string = _method(row)

@@ -184,7 +184,8 @@ class Request:
 
     ``concerns`` is what the handler has learnt so far, for the audit records of success and refusal alike.
     ``recorder`` is None where nothing is recorded. ``system`` is the registered system whose certificate the
-    connection shows; None where systems are not looked at.
+    connection shows; None where systems are not looked at. ``header`` is the soap:Header in the tree of the
+    message, for who passes its assertion on.
     """
 
     transaction: Transaction
@@ -196,6 +197,7 @@ class Request:
     recorder: Recorder | None = None
     caller: Caller | None = None
     system: System | None = None
+    header: _Element | None = None
 
     def record(self, connection: Any, findings: Sequence[Finding] = ()) -> None:  # noqa: ANN401
         """Have the audit records of success committed together with what the request changes."""
