@@ -275,8 +275,6 @@ def create_app(settings: Settings) -> WSGIApplication:
     node = open_node(settings)
     if not node.signing.is_off:
         node.signing.load()  # so that a wrong setting shows now, and the first signed document does not wait
-    if node.trail is not None:
-        Sealer(node.trail.outbox).start()
     checks = guards(settings.xua, settings.data, now)
     return build_front(settings, node.handlers(), node.store, node.ready, node.deliveries, checks, node.trail)
 
@@ -362,6 +360,22 @@ def run_feed(
         threading.Thread(target=_stop_after, args=(stop, listener), daemon=True).start()
         ready()
         listener.serve()
+
+
+def run_audit(settings: Settings, ready: Callable[[], None], stop: threading.Event) -> None:
+    """Look after the audit trail of a server until ``stop`` is set.
+
+    Raises:
+        OSError: the data directory cannot be used.
+        RuntimeError: the database was made by a newer version.
+        ValueError: the key of the audit trail is too short, or nothing is recorded.
+    """
+    with _open_trail(settings) as trail:
+        if trail is None:
+            raise ValueError("audit.enabled is off; there is no audit trail to look after")
+        with Sealer(trail.outbox):
+            ready()
+            stop.wait()
 
 
 def _stop_after(stop: threading.Event, listener: Listener) -> None:

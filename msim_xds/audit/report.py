@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from msim_xds.audit.language import Language
 from msim_xds.audit.outbox import Kept
 from msim_xds.ihe.audit import AUDIT_ROWS, DESTINATION, REPORT_NUMBER, SOURCE
 from msim_xds.ihe.names import WSA_ANONYMOUS
@@ -15,13 +15,6 @@ from msim_xds.wire import safexml
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
-
-
-class Language(StrEnum):
-    """Languages of the report."""
-
-    POLISH = "pl"
-    ENGLISH = "en"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""Seals the audit trail: one thread of each server process, of which one works at a time."""
+"""Seals the audit trail: one thread of each server, of which one works at a time."""
 
 from __future__ import annotations
 
 import threading
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -16,20 +17,22 @@ _PAUSE_S: Final = 1.0
 
 
 class Sealer:
-    """Seals what is there, every second, until ``stop``."""
+    """Seals what is there, every second, for the length of a with block."""
 
     def __init__(self, outbox: Outbox, pause_s: float = _PAUSE_S) -> None:
         self._outbox = outbox
         self._pause_s = pause_s
         self._stopping = threading.Event()
-        # A daemon: what is left when the program ends, the next sealer finds.
+        # A daemon: what is left when the program is killed, the next sealer finds.
         self._thread = threading.Thread(target=self._run, name="audit-sealer", daemon=True)
 
-    def start(self) -> None:
-        """Begin."""
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
-    def stop(self) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End; what is being sealed is finished first."""
         self._stopping.set()
         self._thread.join()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from msim_xds.audit.report import Language, happenings, nothing, sentence
+from msim_xds.audit.language import Language
 from msim_xds.cli.console import print_json, print_line
 from msim_xds.cli.failures import REFUSED, Failure
 from msim_xds.cli.local import Config, Data, Json, load_settings, open_database
@@ -50,6 +50,8 @@ def patient(
     as_json: Json = False,
 ) -> None:
     """Tell who read the patient's documents, and what else was done with them, the oldest first."""
+    from msim_xds.audit.report import happenings, nothing, sentence
+
     with _outbox(config, data) as outbox:
         found = list(happenings(outbox.of_patient(cx)))
     if as_json:

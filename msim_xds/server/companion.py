@@ -1,7 +1,8 @@
-"""A process beside the HTTP server, which listens on a port of its own and is started again when it dies.
+"""A process beside the HTTP server, which is started again when it dies.
 
 The patient feed runs in one: one listener, however many workers there are, and its port is bound by the main
 process, so that a port in use is told before anything starts and no connection is lost when it is replaced.
+What looks after the audit trail runs in another, without a port.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ import pkgutil
 import signal
 import socket
 import threading
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -32,16 +32,12 @@ _processes: Final = multiprocessing.get_context("spawn")
 
 
 class Target(Protocol):
-    """What the process does: serve the socket until ``stop`` is set; ``ready`` is called when it does so."""
+    """What the process does until ``stop`` is set; ``ready`` is called when it does so.
 
-    def __call__(
-        self,
-        settings: Settings,
-        listening: socket.socket,
-        ready: Callable[[], None],
-        stop: threading.Event,
-        /,
-    ) -> None:
+    Between settings and ``ready`` stands the socket that it serves, if it was given one.
+    """
+
+    def __call__(self, settings: Settings, /, *rest: Any) -> None:  # noqa: ANN401
         """Serve."""
 
 
@@ -67,13 +63,15 @@ class Companion:
         name: how logs and messages call it.
         target: the function; it is found in the process itself.
         settings: handed to it.
-        listening: handed to it; stays open here.
+        listening: handed to it, if there is one; stays open here.
 
     Raises:
         OSError: when it is entered and the process does not become ready; the message says why.
     """
 
-    def __init__(self, name: str, target: str, settings: Settings, listening: socket.socket) -> None:
+    def __init__(
+        self, name: str, target: str, settings: Settings, listening: socket.socket | None = None
+    ) -> None:
         self._name = name
         self._arguments = (target, settings.model_dump_json(), listening)
         self._stopping = threading.Event()
@@ -136,7 +134,7 @@ def _problem(here: Connection) -> str | None:
     return word or None
 
 
-def _run(target: str, settings_json: str, listening: socket.socket, there: Connection) -> None:
+def _run(target: str, settings_json: str, listening: socket.socket | None, there: Connection) -> None:
     """What the process does. It ends with the one that started it, whatever happens to that."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -151,7 +149,7 @@ def _run(target: str, settings_json: str, listening: socket.socket, there: Conne
 
     serve: Target = pkgutil.resolve_name(target)
     try:
-        serve(settings, listening, ready, stop)
+        serve(settings, *(() if listening is None else (listening,)), ready, stop)
     except (OSError, ValueError, RuntimeError) as error:
         if there.closed:
             _log.error("failed", process=multiprocessing.current_process().name, exc_info=error)

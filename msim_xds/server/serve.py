@@ -31,6 +31,9 @@ TARGET: Final = "msim_xds.app:from_environment"
 FEED: Final = "msim_xds.app:run_feed"
 """Listens for the patient feed, in a process of its own."""
 
+AUDIT: Final = "msim_xds.app:run_audit"
+"""Looks after the audit trail, in a process of its own: workers come and go, and there may be many."""
+
 SETTINGS_VARIABLE: Final = "MSIM_SERVED_SETTINGS"
 
 _RECEIVING_THREADS: Final = 1024
@@ -73,11 +76,21 @@ def serve(settings: Settings, target: str = TARGET) -> None:
     setup.check(settings.xua)  # said here once, before each worker would find it
     _allow_files()
     os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
-    with _feed(settings):
+    with _audit(settings), _feed(settings):
         if settings.server.engine == "cheroot":
             _serve_cheroot(settings, target)
         else:
             _serve_granian(settings, target)
+
+
+@contextmanager
+def _audit(settings: Settings) -> Iterator[None]:
+    """What looks after the audit trail, when ``audit.enabled`` is on."""
+    if not settings.audit.enabled:
+        yield
+        return
+    with Companion("audit trail", AUDIT, settings):
+        yield
 
 
 @contextmanager
@@ -113,6 +126,8 @@ def greeting(settings: Settings) -> list[str]:
     if settings.mllp.port is not None:
         tls = " (TLS)" if settings.mllp.tls_certificate else ""
         lines.append(f"  patient feed     mllp://{settings.mllp.host}:{settings.mllp.port}{tls}")
+    if not settings.audit.enabled:
+        lines.append("  audit trail      off: nobody can tell later who read what (audit.enabled)")
     if settings.repository.unique_id == RepositorySettings.model_fields["unique_id"].default:
         lines.append(
             "  WARNING: repository.unique_id is the sample; set your own before real documents come in"

@@ -47,7 +47,7 @@ def fed(database_url: str) -> Iterator[Fed]:
     settings = Settings(patients={"authorities": ["1.2.3"]})
     database = Database(database_url, DatabaseSettings())
     database.migrate()
-    relinker = Relinker(FragmentCodec(database), settings.limits, lambda: NOW, new_uuid)
+    relinker = Relinker(FragmentCodec(database), lambda: NOW, new_uuid)
     identity = PatientIdentity(database, settings.patients, relinker, lambda: NOW)
     place = Place(AuditSource("rejestr"), "https://reg.example.org", 4711)
     audit = Trail(database, Outbox(database, b"k" * 32), place, lambda: NOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 
@@ -131,40 +132,36 @@ def test_the_end_that_was_removed_is_not_begun_anew(sealed: Outbox, database: Da
 def test_writers_and_sealers_at_the_same_time_make_one_chain(outbox: Outbox, database_url: str) -> None:
     others = [Database(database_url, DatabaseSettings()) for _ in range(2)]
     outboxes = [outbox, *(Outbox(each, b"k" * 32) for each in others)]
-    sealers = [Sealer(each, 0.001) for each in outboxes]
-    for sealer in sealers:
-        sealer.start()
 
     def write(mine: Outbox) -> None:
         for number in range(20):
             mine.write([entry(number), entry(number)])
 
     threads = [threading.Thread(target=write, args=(each,)) for each in outboxes * 2]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for sealer in sealers:
-        sealer.stop()
+    with contextlib.ExitStack() as sealers:
+        for each in outboxes:
+            sealers.enter_context(Sealer(each, 0.001))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     seal_all(outbox)
     assert outbox.counts() == (240, 0)
     assert list(outbox.verify()) == []
-    for each in others:
-        each.close()
+    for other in others:
+        other.close()
 
 
 def test_a_sealer_outlives_its_failures(sealed: Outbox, database: Database) -> None:
     change(database, "ALTER TABLE audit_head RENAME TO away")
     sealed.write([entry(7)])
-    sealer = Sealer(sealed, 0.001)
-    sealer.start()
-    threading.Event().wait(0.05)
-    change(database, "ALTER TABLE away RENAME TO audit_head")
-    for _ in range(1000):
-        if sealed.counts() == (7, 0):
-            break
-        threading.Event().wait(0.01)
-    sealer.stop()
+    with Sealer(sealed, 0.001):
+        threading.Event().wait(0.05)
+        change(database, "ALTER TABLE away RENAME TO audit_head")
+        for _ in range(1000):
+            if sealed.counts() == (7, 0):
+                break
+            threading.Event().wait(0.01)
     assert sealed.counts() == (7, 0)
 
 

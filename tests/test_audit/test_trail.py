@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from base64 import b64decode
 
 import pytest
@@ -265,3 +266,14 @@ def test_nothing_is_recorded_unless_it_is_wanted(
     assert silent.new() == []
     assert not (data / "audit.key").exists()
     silent.close()
+
+
+def test_a_server_that_is_mounted_elsewhere_leaves_no_thread_behind(
+    tmp_path_factory: pytest.TempPathFactory, database_url: str
+) -> None:
+    before = set(threading.enumerate())
+    audited = Audited(tmp_path_factory.mktemp("data"), database_url)
+    audited.ask(queries.find_documents())
+    assert len(audited.new()) == 1
+    audited.close()
+    assert set(threading.enumerate()) <= before

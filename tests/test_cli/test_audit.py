@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -105,11 +106,16 @@ def test_without_a_trail(run: Run, tmp_path: Path) -> None:
 
 def test_start_and_stop_of_a_server_are_recorded(tmp_path: Path, database_url: str) -> None:
     server = ServerProcess(tmp_path, database_url, environment={"MSIM_AUDIT__ENABLED": "true"})
-    with server:
-        server.stop()
     from msim_xds.database.engine import Database
 
-    database = Database(database_url, server.settings.database)
+    with server:
+        database = Database(database_url, server.settings.database)
+        outbox = Outbox(database, read_key(tmp_path / "audit.key"))
+        deadline = time.monotonic() + 30
+        while outbox.counts() != (1, 0):  # sealed while the server runs
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        server.stop()
     records = trail(database)
     assert [each.short for each in records] == [
         ("110100", "110120", "E", "0"),
@@ -117,7 +123,6 @@ def test_start_and_stop_of_a_server_are_recorded(tmp_path: Path, database_url: s
     ]
     (application,) = records[0].participants
     assert (application["UserID"], application["roles"]) == ("msim-xds", "110150")
-    outbox = Outbox(database, read_key(tmp_path / "audit.key"))
     assert (outbox.counts(), list(outbox.verify())) == ((2, 0), [])
     with database.read() as connection:
         assert connection.execute(text("SELECT position FROM audit_head")).scalar_one() == 2

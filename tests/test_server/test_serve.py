@@ -258,4 +258,6 @@ def test_greeting() -> None:
     own = "\n".join(greeting(Settings(repository={"unique_id": "1.2.3"}, patients={"policy": "known"})))
     assert "WARNING" not in own
     assert "patients.policy  known" in own
+    assert "audit trail      off" in text
+    assert "audit trail" not in "\n".join(greeting(Settings(audit={"enabled": True})))
     assert "server.public_url" in "\n".join(greeting(Settings(server={"host": "0.0.0.0"})))
