@@ -113,6 +113,11 @@ class RepositorySettings(_Section):
     s3_region: str = Field("us-east-1", description="Region of the object store.")
     s3_access_key_file: Path | None = Field(None, description="File that holds the access key id.")
     s3_secret_key_file: Path | None = Field(None, description="File that holds the secret access key.")
+    encryption_keys: Path | None = Field(
+        None,
+        description="File of keys with which documents are encrypted at rest (`msim-xds keys new` makes it); "
+        "none keeps them as they came.",
+    )
     orphan_age_s: int = Field(
         86400, ge=0, description="Age from which `fsck --clean` removes blobs that no document refers to."
     )

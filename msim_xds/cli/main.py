@@ -14,6 +14,7 @@ from msim_xds.cli import (
     deliveries,
     demonstration,
     importing,
+    keys,
     local,
     on_demand,
     patients,
@@ -70,6 +71,7 @@ for command in (
 app.command("import")(importing.import_archive)
 app.add_typer(audit.app, name="audit")
 app.add_typer(deliveries.app, name="deliveries")
+app.add_typer(keys.app, name="keys")
 app.add_typer(patients.app, name="patients")
 app.add_typer(on_demand.app, name="on-demand")
 app.add_typer(revalidation.app, name="signatures")

@@ -19,6 +19,7 @@ from typing import Final, Protocol
 
 from xxhash import xxh3_128
 
+from msim_xds.repository.keyring import KeyRing
 from msim_xds.settings import Settings
 from msim_xds.wire.exchange import PartSink, StagedPart
 
@@ -48,7 +49,10 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """One stored blob: lower-case hex SHA-256, size in octets, and when it was last stored (UTC)."""
+    """One stored blob: SHA-256 of its document (lower-case hex), octets kept, when it was last stored (UTC).
+
+    Encrypted, a blob has more octets than its document.
+    """
 
     sha256: str
     size: int
@@ -91,6 +95,13 @@ class BlobStore(Protocol):
 
         Raises:
             CorruptDocument: while iterating, so that a damaged document never arrives complete.
+        """
+
+    def key_id(self, content: Content) -> str:
+        """The id of the key that a blob is encrypted with; empty where it is not.
+
+        Raises:
+            CorruptDocument: the blob is absent.
         """
 
     def stat(self, sha256: str) -> Blob | None:
@@ -153,14 +164,17 @@ def open_store(settings: Settings) -> BlobStore:
     """The store that ``settings.document_store`` names: a directory or an ``s3://bucket/prefix``.
 
     Raises:
-        OSError: the directory cannot be made or used.
-        ValueError: the URL or its credentials are incomplete.
+        OSError: the directory cannot be made or used, or the file of keys cannot be read.
+        ValueError: the URL or its credentials are incomplete, or a key is none.
     """
     location = settings.document_store
+    ring = None
+    if settings.repository.encryption_keys is not None:
+        ring = KeyRing(settings.repository.encryption_keys)
     if location.startswith("s3://"):
         from msim_xds.repository.objects import ObjectStore  # loads a large library, seldom wanted
 
-        return ObjectStore.from_settings(settings)
+        return ObjectStore.from_settings(settings, ring)
     from msim_xds.repository.files import FileStore
 
-    return FileStore(Path(location))
+    return FileStore(Path(location), ring)

@@ -25,6 +25,8 @@ from msim_xds.repository.blobs import (
     path_of,
     verified,
 )
+from msim_xds.repository.keyring import KeyRing
+from msim_xds.repository.sealing import HEADER, key_id, opened
 from msim_xds.repository.spool import Spool, SpoolSink, TakenPart
 from msim_xds.wire.exchange import StagedPart
 
@@ -36,13 +38,17 @@ _SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 class FileStore:
     """A ``BlobStore`` in a local file system."""
 
-    def __init__(self, root: Path) -> None:
-        """Make the folders below ``root`` where they are missing. Raises OSError."""
+    def __init__(self, root: Path, ring: KeyRing | None = None) -> None:
+        """Make the folders below ``root`` where they are missing. Raises OSError.
+
+        With keys what comes is encrypted; what is there already is read either way.
+        """
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for shard in _SHARDS:
             (root / shard).mkdir(mode=0o700, exist_ok=True)
         self._root = str(root)
-        self._spool = Spool(root / "tmp")
+        self._ring = ring
+        self._spool = Spool(root / "tmp", ring)
         _fsync(self._root)
         _fsync(str(root.absolute().parent))
 
@@ -77,18 +83,30 @@ class FileStore:
             octets = os.read(fd, content.size + 1)
         finally:
             os.close(fd)
+        if len(octets) > content.size and self._ring is not None:
+            octets = b"".join(self._octets(content))
         check_whole(octets, content)
         return octets
 
     def open(self, content: Content) -> Iterator[bytes]:
         """A blob in chunks, the last one withheld until the digest is right. Raises CorruptDocument."""
-        return verified(self._chunks(content.sha256), content)
+        return verified(self._octets(content), content)
 
-    def _chunks(self, sha256: str) -> Iterator[bytes]:
-        fd = self._open(sha256)
+    def key_id(self, content: Content) -> str:
+        """The id of the key that a blob is encrypted with; empty where it is not. Raises CorruptDocument."""
+        fd = self._open(content.sha256)
         try:
-            while chunk := os.read(fd, CHUNK):
-                yield chunk
+            return "" if os.fstat(fd).st_size == content.size else key_id(os.read(fd, HEADER))
+        finally:
+            os.close(fd)
+
+    def _octets(self, content: Content) -> Iterator[bytes]:
+        fd = self._open(content.sha256)
+        try:
+            if self._ring is None or os.fstat(fd).st_size == content.size:
+                yield from _chunks(fd)
+            else:
+                yield from opened(_chunks(fd), self._ring, content.sha256)
         finally:
             os.close(fd)
 
@@ -126,6 +144,11 @@ class FileStore:
 
     def _path(self, sha256: str) -> str:
         return f"{self._root}/{path_of(sha256)}"
+
+
+def _chunks(fd: int) -> Iterator[bytes]:
+    while chunk := os.read(fd, CHUNK):
+        yield chunk
 
 
 def _blobs(entries: Iterable[os.DirEntry[str]]) -> Iterator[Blob]:

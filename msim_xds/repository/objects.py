@@ -29,6 +29,8 @@ from msim_xds.repository.blobs import (
     path_of,
     verified,
 )
+from msim_xds.repository.keyring import KeyRing
+from msim_xds.repository.sealing import HEADER, key_id, opened, sealed_size
 from msim_xds.repository.spool import Spool, SpoolSink, TakenPart
 from msim_xds.settings import Settings
 from msim_xds.wire.exchange import StagedPart
@@ -49,13 +51,17 @@ _UPLOADS: Final = 8
 class ObjectStore:
     """A ``BlobStore`` in a bucket."""
 
-    def __init__(self, store: S3Store, spool: Path) -> None:
-        """Keep blobs in ``store`` and spool below ``spool``. Raises OSError."""
+    def __init__(self, store: S3Store, spool: Path, ring: KeyRing | None = None) -> None:
+        """Keep blobs in ``store`` and spool below ``spool``. Raises OSError.
+
+        With keys what comes is encrypted; what is there already is read either way.
+        """
         self._store = store
-        self._spool = Spool(spool)
+        self._ring = ring
+        self._spool = Spool(spool, ring)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> ObjectStore:
+    def from_settings(cls, settings: Settings, ring: KeyRing | None = None) -> ObjectStore:
         """The bucket of ``repository.store``; credentials come from files, else from AWS_* variables.
 
         Raises:
@@ -77,7 +83,7 @@ class ObjectStore:
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=_RETRY_S)},
             config=_credentials(chosen.s3_access_key_file, chosen.s3_secret_key_file),
         )
-        return cls(store, settings.data / "spool")
+        return cls(store, settings.data / "spool", ring)
 
     def stage(self) -> SpoolSink:
         """Open a sink for one incoming document."""
@@ -112,18 +118,37 @@ class ObjectStore:
 
     def read(self, content: Content) -> bytes:
         """A whole blob, verified. Raises CorruptDocument, OSError when the store does not answer."""
-        sha256, size = content.sha256, content.size
+        sha256 = content.sha256
         with _absent_is_corrupt(sha256), _as_os_error():
             found = obstore.get(self._store, path_of(sha256))
-            if found.meta["size"] != size:
-                raise CorruptDocument(f"blob {sha256} has {found.meta['size']} octets instead of {size}")
+            size = found.meta["size"]
+            if size not in (content.size, sealed_size(content.size)):
+                raise CorruptDocument(f"blob {sha256} has {size} octets instead of {content.size}")
             octets = bytes(found.bytes())
+        if size != content.size and self._ring is not None:
+            octets = b"".join(opened((octets,), self._ring, sha256))
         check_whole(octets, content)
         return octets
 
     def open(self, content: Content) -> Iterator[bytes]:
         """A blob in chunks, the last one only when the digest is right. Raises CorruptDocument, OSError."""
-        return verified(self._chunks(content.sha256, content.size), content)
+        size = self._size(content)
+        chunks = self._chunks(content.sha256, size)
+        ring = self._ring if size != content.size else None
+        return verified(chunks if ring is None else opened(chunks, ring, content.sha256), content)
+
+    def key_id(self, content: Content) -> str:
+        """The id of the key that a blob is encrypted with; empty where it is not. Raises CorruptDocument."""
+        sha256 = content.sha256
+        if self._size(content) == content.size:
+            return ""
+        with _absent_is_corrupt(sha256), _as_os_error():
+            return key_id(bytes(obstore.get_range(self._store, path_of(sha256), start=0, length=HEADER)))
+
+    def _size(self, content: Content) -> int:
+        """Octets of the blob; asked for only where it may be encrypted."""
+        blob = None if self._ring is None else self.stat(content.sha256)
+        return content.size if blob is None else blob.size
 
     def _chunks(self, sha256: str, size: int) -> Iterator[bytes]:
         for start in range(0, size, _RANGE):

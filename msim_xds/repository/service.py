@@ -29,6 +29,7 @@ from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.repository.intake import Intake, mismatches, take_in
 from msim_xds.repository.registrar import Registrar
 from msim_xds.repository.requests import Wanted
+from msim_xds.repository.sealing import sealed_size
 from msim_xds.repository.signed_submission import SubmittedSignatures
 from msim_xds.repository.snapshots import Snapshots
 from msim_xds.settings import Settings
@@ -273,7 +274,7 @@ class RepositoryService:
         if delivery.may_hold(stored.size):
             return (self._store.read(stored),)
         blob = self._store.stat(stored.sha256)
-        if blob is None or blob.size != stored.size:
+        if blob is None or blob.size not in (stored.size, sealed_size(stored.size)):
             raise CorruptDocument(f"blob {stored.sha256} is absent or has not {stored.size} octets")
         return self._store.open(stored)
 

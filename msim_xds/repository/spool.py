@@ -1,4 +1,7 @@
-"""The spool: where documents wait, hashed and counted, between their arrival and their commit."""
+"""The spool: where documents wait, hashed and counted, between their arrival and their commit.
+
+Where documents are encrypted they are so from here on: a spool file is the blob that it becomes.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from typing import Final
 from xxhash import xxh3_128
 
 from msim_xds.repository.blobs import CHUNK
+from msim_xds.repository.keyring import KeyRing
+from msim_xds.repository.sealing import Sealer, opened
 from msim_xds.wire.exchange import StagedPart
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -21,33 +26,32 @@ _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 class SpoolSink:
     """Takes one document's octets into a spool file; its digests are computed on the way."""
 
-    __slots__ = ("_fd", "_path", "_sha1", "_sha256", "_size", "_token", "_xxh3")
+    __slots__ = ("_fd", "_path", "_sealer", "_sha1", "_sha256", "_size", "_token", "_xxh3")
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, sealer: Sealer | None) -> None:
         self._token = os.urandom(16).hex()
         self._path = f"{folder}/{self._token}"
         self._sha1 = hashlib.sha1(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
         self._xxh3 = xxh3_128()
         self._size = 0
+        self._sealer = sealer
         self._fd = os.open(self._path, _NEW_FILE, 0o600)
+        if sealer is not None:
+            self._keep(sealer.header)
 
     def write(self, data: bytes) -> None:
         """Take the next octets. Raises OSError when they cannot be kept; nothing stays behind then."""
-        try:
-            written = os.write(self._fd, data)
-            while written < len(data):
-                written += os.write(self._fd, memoryview(data)[written:])
-        except OSError:
-            self.discard()
-            raise
+        self._keep(data if self._sealer is None else self._sealer.update(data))
         self._sha1.update(data)
         self._sha256.update(data)
         self._xxh3.update(data)
         self._size += len(data)
 
     def finish(self) -> StagedPart:
-        """All octets are there; they become durable by the store's commit."""
+        """All octets are there; they become durable by the store's commit. Raises OSError as ``write``."""
+        if self._sealer is not None:
+            self._keep(self._sealer.finish())
         self._close()
         digests = (self._sha1.hexdigest(), self._sha256.hexdigest(), self._xxh3.hexdigest())
         return StagedPart(*digests, self._size, self._token)
@@ -58,6 +62,15 @@ class SpoolSink:
         with suppress(FileNotFoundError):
             os.unlink(self._path)
 
+    def _keep(self, octets: bytes) -> None:
+        try:
+            written = os.write(self._fd, octets)
+            while written < len(octets):
+                written += os.write(self._fd, memoryview(octets)[written:])
+        except OSError:
+            self.discard()
+            raise
+
     def _close(self) -> None:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
@@ -67,13 +80,19 @@ class SpoolSink:
 class TakenPart:
     """The octets of a spool file that has no name any more: they go with the last reference to this."""
 
-    __slots__ = ("_fd",)
+    __slots__ = ("_fd", "_ring", "_token")
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, part: StagedPart, ring: KeyRing | None) -> None:
+        sealed = os.fstat(fd).st_size != part.size
         self._fd = fd
+        self._ring = ring if sealed else None
+        self._token = part.token
 
     def __iter__(self) -> Iterator[bytes]:
         """The octets in chunks, from their beginning each time."""
+        return self._kept() if self._ring is None else opened(self._kept(), self._ring, self._token)
+
+    def _kept(self) -> Iterator[bytes]:
         at = 0
         while chunk := os.pread(self._fd, CHUNK, at):
             at += len(chunk)
@@ -86,13 +105,15 @@ class TakenPart:
 class Spool:
     """A folder of spool files, shared by all threads and processes of a store."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ring: KeyRing | None = None) -> None:
+        """Spool in ``folder``, encrypted where there are keys. Raises OSError."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = str(folder)
+        self._ring = ring
 
     def stage(self) -> SpoolSink:
         """Open a sink for one incoming document."""
-        return SpoolSink(self._folder)
+        return SpoolSink(self._folder, None if self._ring is None else Sealer(self._ring.newest))
 
     def path(self, part: StagedPart) -> str:
         """The spool file of a staged part."""
@@ -107,16 +128,15 @@ class Spool:
 
     def chunks(self, part: StagedPart) -> Iterator[bytes]:
         """A staged part's octets, which stay where they are. Raises OSError."""
-        with open(self.path(part), "rb", buffering=0) as file:
-            while chunk := file.read(CHUNK):
-                yield chunk
+        fd = os.open(self.path(part), os.O_RDONLY | os.O_CLOEXEC)
+        yield from TakenPart(fd, part, self._ring)
 
     def take(self, part: StagedPart) -> TakenPart:
         """A staged part's octets, out of the spool. Raises OSError."""
         path = self.path(part)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         os.unlink(path)
-        return TakenPart(fd)
+        return TakenPart(fd, part, self._ring)
 
     def stale(self, before: datetime) -> Iterator[str]:
         """Tokens of spool files last written before ``before``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +16,10 @@ Run = Callable[..., Result]
 
 
 @contextmanager
-def serving(data: Path, profile: str) -> Iterator[str]:
-    """URL of a server with its store in ``data``."""
+def serving(data: Path, profile: str, further: Mapping[str, str] | None = None) -> Iterator[str]:
+    """URL of a server with its store in ``data``; ``further`` are MSIM_ variables for it."""
     url = f"http://127.0.0.1:{free_port()}"
-    with running_server(url, data, profile):
+    with running_server(url, data, profile, further):
         yield url
 
 

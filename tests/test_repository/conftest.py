@@ -19,9 +19,11 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from msim_xds.database.engine import Database
-from msim_xds.repository.blobs import BlobStore, open_store
+from msim_xds.repository.blobs import BlobStore
 from msim_xds.repository.files import FileStore
 from msim_xds.repository.index import DocumentIndex
+from msim_xds.repository.keyring import KeyRing, add_key
+from msim_xds.repository.objects import ObjectStore
 from msim_xds.settings import DatabaseSettings, RepositorySettings, Settings
 
 ACCESS_KEY = "AKIATEST"
@@ -107,13 +109,21 @@ def file_store(tmp_path: Path) -> FileStore:
     return FileStore(tmp_path / "documents")
 
 
-@pytest.fixture(params=["files", "s3"])
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    """A file of keys with one key."""
+    add_key(tmp_path / "keys", NOW)
+    return tmp_path / "keys"
+
+
+@pytest.fixture(params=["files", "encrypted files", "s3", "encrypted s3"])
 def store(request: pytest.FixtureRequest) -> BlobStore:
     """A fresh store of each kind."""
-    if request.param == "files":
-        files: FileStore = request.getfixturevalue("file_store")
-        return files
-    return open_store(request.getfixturevalue("s3_settings"))
+    encrypted, _, kind = request.param.rpartition(" ")
+    ring = KeyRing(request.getfixturevalue("key_file")) if encrypted else None
+    if kind == "files":
+        return FileStore(request.getfixturevalue("tmp_path") / "documents", ring)
+    return ObjectStore.from_settings(request.getfixturevalue("s3_settings"), ring)
 
 
 @pytest.fixture
