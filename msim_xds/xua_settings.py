@@ -51,6 +51,11 @@ class XuaSettings(BaseModel):
         (), description="Allowed AuthnContextClassRefs or AuthnContextDeclRefs; empty allows any."
     )
     required_attributes: tuple[str, ...] = Field((), description="Names of attributes that must be there.")
+    attributes: dict[str, str] = Field(
+        default_factory=dict,
+        description="Further attributes: name, and what its value is (name, organization, organization id, "
+        "role, purpose of use, reason, …).",
+    )
     one_time: Literal["ignore", "marked", "all"] = Field(
         "marked",
         description="Which assertions are taken once only: none, those with OneTimeUse, or all. All "

@@ -18,6 +18,7 @@ from msim_xds.cli import (
     local,
     on_demand,
     patients,
+    policy,
     remote,
     removal,
     revalidation,
@@ -74,6 +75,7 @@ app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(keys.app, name="keys")
 app.add_typer(patients.app, name="patients")
 app.add_typer(on_demand.app, name="on-demand")
+app.add_typer(policy.app, name="policy")
 app.add_typer(revalidation.app, name="signatures")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from msim_xds.findings import Finding
 from msim_xds.ihe.names import WSA_NONE, ResponseStatus
 from msim_xds.ihe.transactions import Transaction
+from msim_xds.wire.view import View
 from msim_xds.wire.xmltext import escape
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Caller:
     """Who sends a request, as far as it is proven (ITI TF-2 3.40).
 
     ``user`` is ``alias<name@issuer>`` (ITI TF-2 3.40.4.2), ``roles`` and ``purposes`` are (code, system,
-    text).
+    text), ``organization_id`` as ``metadata.institution`` spells it, ``reason`` that of an emergency.
     """
 
     user: str
@@ -103,6 +104,8 @@ class Caller:
     purposes: tuple[tuple[str, str, str], ...] = ()
     organization: str = ""
     patient: str = ""
+    organization_id: str = ""
+    reason: str = ""
 
 
 class SystemKind(StrEnum):
@@ -185,7 +188,8 @@ class Request:
     ``concerns`` is what the handler has learnt so far, for the audit records of success and refusal alike.
     ``recorder`` is None where nothing is recorded. ``system`` is the registered system whose certificate the
     connection shows; None where systems are not looked at. ``header`` is the soap:Header in the tree of the
-    message, for who passes its assertion on.
+    message, for who passes its assertion on. ``view`` is what of the documents it may be shown, ``owned`` what
+    it may change; None is everything.
     """
 
     transaction: Transaction
@@ -198,6 +202,8 @@ class Request:
     caller: Caller | None = None
     system: System | None = None
     header: _Element | None = None
+    view: View | None = None
+    owned: View | None = None
 
     def record(self, connection: Any, findings: Sequence[Finding] = ()) -> None:  # noqa: ANN401
         """Have the audit records of success committed together with what the request changes."""

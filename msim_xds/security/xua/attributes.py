@@ -35,9 +35,10 @@ class Meaning(StrEnum):
     PATIENT = "patient"
     CONSENT_DOCUMENT = "consent document"
     POLICY = "policy"
+    REASON = "reason"
 
 
-MEANINGS: Final[Mapping[str, Meaning]] = {
+MEANINGS: Final[dict[str, Meaning]] = {
     f"{_XSPA}subject-id": Meaning.NAME,
     f"{_XACML}1.0:subject:subject-id": Meaning.NAME,
     f"{_XSPA}organization": Meaning.ORGANIZATION,
@@ -58,8 +59,10 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     f"{_XACML}1.0:resource:resource-id": Meaning.PATIENT,
     "urn:ihe:iti:bppc:2007:docid": Meaning.CONSENT_DOCUMENT,
     "urn:ihe:iti:xua:2012:acp": Meaning.POLICY,
+    "urn:msim:access:reason": Meaning.REASON,
 }
-"""Attributes of other names may be there; nothing is read of them."""
+"""Attributes of other names may be there; nothing is read of them. The framework names none for the reason of
+an emergency, so there is one of our own; ``xua.attributes`` adds those of a domain."""
 
 
 class Value(NamedTuple):
@@ -91,8 +94,12 @@ class Attributes:
         return next((value.code for meaning in meanings for value in self.all(meaning)), "")
 
 
-def read(assertion: _Element) -> Attributes:
+def read(assertion: _Element, meanings: Mapping[str, Meaning] = MEANINGS) -> Attributes:
     """The attributes of all AttributeStatements; names and values may repeat (ITI TF-2 3.40.4.1.2).
+
+    Args:
+        assertion: whose they are.
+        meanings: of which names something is read.
 
     Raises:
         SecurityFault: a value of an attribute of the table is neither text nor one code or identifier.
@@ -104,7 +111,7 @@ def read(assertion: _Element) -> Attributes:
         elements = attribute.findall(saml("AttributeValue"))
         if any(len(element) or text(element) for element in elements):
             names.add(name)
-        meaning = MEANINGS.get(name)
+        meaning = meanings.get(name)
         if meaning is not None:
             values.setdefault(meaning, {}).update(dict.fromkeys(_values(elements, meaning)))
     if len(values.get(Meaning.PATIENT, ())) > 1:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from msim_xds.metadata.institution import institution
 from msim_xds.security.signatures.names import CERTIFICATE_PATH, ds
 from msim_xds.security.signatures.references import decode_base64
-from msim_xds.security.xua.attributes import Attributes, Meaning
+from msim_xds.security.xua.attributes import MEANINGS, Attributes, Meaning
 from msim_xds.security.xua.attributes import read as read_attributes
 from msim_xds.security.xua.names import moment, saml, text
 from msim_xds.security.xua.refusal import Check, refuse
@@ -96,14 +98,17 @@ class Claims:
             purposes=attributes.all(Meaning.PURPOSE),
             organization=attributes.first(Meaning.ORGANIZATION_ID, Meaning.ORGANIZATION),
             patient=attributes.first(Meaning.PATIENT),
+            organization_id=institution(attributes.first(Meaning.ORGANIZATION_ID)),
+            reason=attributes.first(Meaning.REASON),
         )
 
 
-def read(assertion: _Element) -> Claims:
+def read(assertion: _Element, meanings: Mapping[str, Meaning] = MEANINGS) -> Claims:
     """The claims of an assertion that ``structure`` has looked at.
 
     Args:
         assertion: parsed from the octets that were verified, and from nothing else.
+        meanings: of attributes, by name.
 
     Raises:
         SecurityFault: what should be there is not, or cannot be read.
@@ -126,7 +131,7 @@ def read(assertion: _Element) -> Claims:
             map(_confirmation, assertion.findall(f"{saml('Subject')}/{saml('SubjectConfirmation')}"))
         ),
         authentications=tuple(map(_authentication, assertion.findall(saml("AuthnStatement")))),
-        attributes=read_attributes(assertion),
+        attributes=read_attributes(assertion, meanings),
     )
 
 

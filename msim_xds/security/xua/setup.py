@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from msim_xds.ihe.transactions import Endpoint
 from msim_xds.security.signatures.certificates import Certificate
 from msim_xds.security.signatures.trust import read_certificates
+from msim_xds.security.xua.attributes import MEANINGS, Meaning
 from msim_xds.security.xua.conditions import Policy
 from msim_xds.security.xua.guard import Guard
 from msim_xds.security.xua.once import Once
@@ -35,6 +36,7 @@ def check(settings: XuaSettings) -> None:
     """
     if _demands(settings):
         _issuers(settings)
+        _meanings(settings)
 
 
 def guards(settings: XuaSettings, data: Path, clock: Callable[[], datetime]) -> Mapping[Endpoint, Guard]:
@@ -51,7 +53,8 @@ def guards(settings: XuaSettings, data: Path, clock: Callable[[], datetime]) -> 
     demands = _demands(settings)
     if not demands:
         return {}
-    bounds = Bounds(settings.assertion_bytes, settings.remembered, _ONE_TIME[settings.one_time])
+    once = _ONE_TIME[settings.one_time]
+    bounds = Bounds(settings.assertion_bytes, settings.remembered, once, _meanings(settings))
     validator = Validator(_issuers(settings), _policy(settings), bounds, Once(data / "xua-used"), clock)
     return {
         endpoint: Guard(validator, required=demand is Demand.REQUIRED) for endpoint, demand in demands.items()
@@ -62,6 +65,15 @@ def _demands(settings: XuaSettings) -> Mapping[Endpoint, Demand]:
     """What is demanded where, except where nothing is."""
     demands = {endpoint: getattr(settings, endpoint.name.lower()) for endpoint in Endpoint}
     return {endpoint: demand for endpoint, demand in demands.items() if demand is not Demand.OFF}
+
+
+def _meanings(settings: XuaSettings) -> Mapping[str, Meaning]:
+    """The attributes that are read, with those that the settings add."""
+    allowed = {str(meaning): meaning for meaning in Meaning}
+    for name, meaning in settings.attributes.items():
+        if meaning not in allowed:
+            raise UnusableXua(f"xua.attributes: {name}: {meaning!r} is none of {', '.join(allowed)}")
+    return MEANINGS | {name: allowed[meaning] for name, meaning in settings.attributes.items()}
 
 
 def _policy(settings: XuaSettings) -> Policy:

@@ -6,13 +6,14 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from msim_xds.security.signatures.certificates import Certificate
 from msim_xds.security.xua import claims as reading
 from msim_xds.security.xua import conditions, structure
+from msim_xds.security.xua.attributes import MEANINGS, Meaning
 from msim_xds.security.xua.claims import Claims, Period
 from msim_xds.security.xua.conditions import Policy, Presented
 from msim_xds.security.xua.header import Found
@@ -37,11 +38,13 @@ class Bounds:
         octets: largest assertion.
         remembered: assertions that are recognised.
         one_time: which are taken once: those that say so, all, or (None) neither.
+        meanings: of which attributes something is read.
     """
 
     octets: int
     remembered: int
     one_time: bool | None
+    meanings: Mapping[str, Meaning] = field(default_factory=lambda: MEANINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ class Validator:
         if not trusted:
             refuse(Check.SIGNER, "the issuer is not among those configured")
         signer = signed.check(trusted)
-        return _Verified(reading.read(safexml.parse(signed.octets)), signer)
+        return _Verified(reading.read(safexml.parse(signed.octets), self._bounds.meanings), signer)
 
     def _check_replay(self, claims: Claims, now: datetime) -> None:
         wanted, end = self._bounds.one_time, claims.period.not_on_or_after
