@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
     Row,
@@ -29,10 +28,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 from structlog.typing import FilteringBoundLogger
 
+from msim_xds.database.clock import Now
 from msim_xds.database.engine import Database, allocate
 from msim_xds.database.schema import delivery
 from msim_xds.delivery_settings import DeliverySettings
@@ -108,28 +106,11 @@ class Delivery(NewDelivery):
         return self.state is not State.GIVEN_UP
 
 
-class _Now(FunctionElement[int]):
-    """The database's clock in milliseconds since 1970."""
-
-    type = BigInteger()
-    inherit_cache = True
-
-
-@compiles(_Now, "sqlite")
-def _now_of_sqlite(_element: _Now, _compiler: object, **_: object) -> str:
-    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
-
-
-@compiles(_Now, "postgresql")
-def _now_of_postgresql(_element: _Now, _compiler: object, **_: object) -> str:
-    return "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)"
-
-
 _ROW: Final = delivery.c
 _OTHERS: Final = (
     *(_ROW[field.name] for field in fields(NewDelivery) if field.name != "payload"),
     *(_ROW.id, _ROW.created_at, _ROW.state, _ROW.attempts, _ROW.last_error),
-    ((_ROW.due_at - _Now()) / literal(1000.0)).label("due_in_s"),
+    ((_ROW.due_at - Now()) / literal(1000.0)).label("due_in_s"),
 )
 _LIVE: Final = _ROW.state < State.GIVEN_UP
 
@@ -180,7 +161,7 @@ class DeliveryQueue:
         """The answer of an ``open`` row is known and due; False when the row was taken over meanwhile."""
         self.let_go(key)
         done = update(delivery).where(_ROW.id == key, _ROW.state == State.OPEN)
-        changed = self._change(done.values(state=State.WAITING, payload=payload, due_at=_Now()))
+        changed = self._change(done.values(state=State.WAITING, payload=payload, due_at=Now()))
         self.news.set()
         return changed
 
@@ -191,7 +172,7 @@ class DeliveryQueue:
         """
         due = (
             select(_ROW.id)
-            .where(_LIVE, _ROW.due_at <= _Now(), _ROW.host.not_in(busy))
+            .where(_LIVE, _ROW.due_at <= Now(), _ROW.host.not_in(busy))
             .order_by(_ROW.due_at, _ROW.id)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -199,7 +180,7 @@ class DeliveryQueue:
         taken = (
             update(delivery)
             .where(_ROW.id == due.scalar_subquery())
-            .values(state=State.SENDING, attempts=_ROW.attempts + 1, due_at=_Now() + self._lease_ms)
+            .values(state=State.SENDING, attempts=_ROW.attempts + 1, due_at=Now() + self._lease_ms)
             .returning(_ROW.payload, *_OTHERS)
         )
         with self._database.write() as connection:
@@ -221,14 +202,14 @@ class DeliveryQueue:
         """It has not arrived, and is due again after a pause."""
         self.let_go(claimed.id)
         again = update(delivery).where(_mine(claimed))
-        due_at = _Now() + round(pause_s * 1000)
+        due_at = Now() + round(pause_s * 1000)
         self._change(again.values(state=State.WAITING, due_at=due_at, last_error=error))
 
     def give_up(self, claimed: Delivery, error: str) -> None:
         """It has not arrived, and is not tried again."""
         self.let_go(claimed.id)
         end = update(delivery).where(_mine(claimed))
-        self._change(end.values(state=State.GIVEN_UP, due_at=_Now(), last_error=error))
+        self._change(end.values(state=State.GIVEN_UP, due_at=Now(), last_error=error))
 
     def let_go(self, key: int) -> None:
         """Hold a row no longer, so that it falls to others when its time has passed."""
@@ -241,11 +222,11 @@ class DeliveryQueue:
             held = list(self._held)
         if held:
             rows = and_(_ROW.id.in_(held), _ROW.state.in_((State.OPEN, State.SENDING)))
-            self._change(update(delivery).where(rows).values(due_at=_Now() + self._lease_ms))
+            self._change(update(delivery).where(rows).values(due_at=Now() + self._lease_ms))
 
     def next_due_s(self, busy: Collection[str]) -> float | None:
         """Seconds until something is due of hosts that are not ``busy``; None when nothing waits."""
-        query = select(func.min(_ROW.due_at) - _Now()).where(_LIVE, _ROW.host.not_in(busy))
+        query = select(func.min(_ROW.due_at) - Now()).where(_LIVE, _ROW.host.not_in(busy))
         with self._database.read() as connection:
             wait: int | None = connection.execute(query).scalar_one()
         return None if wait is None else wait / 1000
@@ -260,7 +241,7 @@ class DeliveryQueue:
     def retry(self, keys: Collection[int] | None = None) -> list[int]:
         """Have given-up answers sent again, all of them or those; returns which."""
         revived = update(delivery).where(_ROW.state == State.GIVEN_UP, _among(keys))
-        fresh = revived.values(state=State.WAITING, attempts=0, due_at=_Now())
+        fresh = revived.values(state=State.WAITING, attempts=0, due_at=Now())
         with self._database.write() as connection:
             return sorted(connection.execute(fresh.returning(_ROW.id)).scalars())
 
@@ -280,7 +261,7 @@ class DeliveryQueue:
                 "created_at": self._clock().isoformat(timespec="seconds"),
                 "state": state,
                 "attempts": 0,
-                "due_at": _Now() + due_in_ms,
+                "due_at": Now() + due_in_ms,
             }
             connection.execute(insert(delivery).values(values))
         return key

@@ -110,24 +110,36 @@ def payload(root: bytes, transaction: Transaction, url: str) -> _Element:
         RemoteFault: it is a SOAP fault.
         RemoteUnavailable: it is anything else.
     """
-    try:
-        envelope = parse(root)
-    except MalformedXml as error:
-        raise RemoteUnavailable(url, f"its answer is broken: {error}") from None
-    body = envelope.find(f"{{{SOAP}}}Body")
-    if body is None and (old := envelope.find(f"{{{SOAP11}}}Body/{{{SOAP11}}}Fault")) is not None:
-        raise RemoteFault(
-            url, _local(old.findtext("faultcode")), "", shorten(old.findtext("faultstring") or "")
-        )
-    child = next(iter(body), None) if body is not None else None
-    if child is None:
-        raise RemoteUnavailable(url, "its answer is not a SOAP 1.2 message")
-    if child.tag == f"{{{SOAP}}}Fault":
-        raise _fault(child, url)
+    child = content(root, url, (SOAP,))
     if child.tag != transaction.answer.value:
         raise RemoteUnavailable(
             url, f"its answer is no answer of {transaction.name}: {shorten(str(child.tag))}"
         )
+    return child
+
+
+def content(root: bytes, url: str, versions: Sequence[str] = (SOAP, SOAP11)) -> _Element:
+    """The child of soap:Body, in a message of these versions of SOAP.
+
+    Raises:
+        RemoteFault: it is a SOAP fault, of either version.
+        RemoteUnavailable: there is none.
+    """
+    try:
+        envelope = parse(root)
+    except MalformedXml as error:
+        raise RemoteUnavailable(url, f"its answer is broken: {error}") from None
+    if (old := envelope.find(f"{{{SOAP11}}}Body/{{{SOAP11}}}Fault")) is not None:
+        raise RemoteFault(
+            url, _local(old.findtext("faultcode")), "", shorten(old.findtext("faultstring") or "")
+        )
+    bodies = (envelope.find(f"{{{soap}}}Body") for soap in versions)
+    child = next((each for body in bodies if body is not None for each in body), None)
+    if child is None:
+        wanted = "1.2" if SOAP11 not in versions else "1.1 or 1.2"
+        raise RemoteUnavailable(url, f"its answer is not a SOAP {wanted} message")
+    if child.tag == f"{{{SOAP}}}Fault":
+        raise _fault(child, url)
     return child
 
 

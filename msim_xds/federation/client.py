@@ -120,10 +120,18 @@ class DocumentSource:
         }
         return self._registered(ITI_41, arguments, element, parts)
 
-    def register(self, submit_objects: _Element) -> RegistryAnswer:
-        """Register Document Set-b (ITI TF-2 3.42): a ready lcm:SubmitObjectsRequest. Raises as above."""
+    def register(self, submit_objects: _Element, transaction: Transaction = ITI_42) -> RegistryAnswer:
+        """Register Document Set-b (ITI TF-2 3.42), or update metadata by ITI-57 (ITI TF-2 3.57).
+
+        Args:
+            submit_objects: a ready lcm:SubmitObjectsRequest.
+            transaction: ITI-42 or ITI-57.
+
+        Raises:
+            As above.
+        """
         return self._registered(
-            ITI_42, {"RegistryObjectList": {"_value_1": []}}, copy.deepcopy(submit_objects), ()
+            transaction, {"RegistryObjectList": {"_value_1": []}}, copy.deepcopy(submit_objects), ()
         )
 
     def _registered(
@@ -318,7 +326,7 @@ def call(
         zeep.Client,
         document,
         transport=_Carrier(channel, transaction, documents, spool),
-        plugins=[_Completion(ebrim, documents, channel.options.assertion)],
+        plugins=[_Completion(ebrim, documents, channel.options)],
         settings=zeep.Settings(**_SETTINGS),
     )
     message: mtom.Message = client.create_service(binding, channel.url)[operation](**arguments)
@@ -347,14 +355,15 @@ class _Carrier:
 
 
 class _Completion(Plugin):
-    """Adds what zeep leaves out: ebRIM, xop:Include, mustUnderstand on Action, ReplyTo, the assertion."""
+    """Adds what zeep leaves out: ebRIM, xop:Include, mustUnderstand on Action, ReplyTo, what secures it."""
 
     def __init__(
-        self, ebrim: _Element | None, documents: Sequence[OutgoingDocument], assertion: bytes
+        self, ebrim: _Element | None, documents: Sequence[OutgoingDocument], options: Options
     ) -> None:
         self._ebrim = ebrim
         self._documents = documents
-        self._assertion = assertion
+        self._assertion = options.assertion
+        self._sign = options.sign
 
     def egress(
         self, envelope: _Element, http_headers: dict[str, str], _operation: object, _options: object
@@ -373,6 +382,8 @@ class _Completion(Plugin):
             for name in _UNUSED.intersection(query.keys()):
                 del query.attrib[name]
         self._address(envelope)
+        if self._sign is not None:
+            self._sign(envelope)
         return envelope, http_headers
 
     def _address(self, envelope: _Element) -> None:

@@ -7,10 +7,10 @@ have bounds, so have the sizes of answers. Redirects, proxies of the environment
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import requests
 import urllib3
@@ -24,6 +24,9 @@ from msim_xds.wire import mtom
 from msim_xds.wire.exchange import OutgoingDocument, Stager
 from msim_xds.wire.safexml import MalformedXml
 from msim_xds.wire.staging import BadPackage
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
 
 _CHUNK: Final = 256 * 1024
 _SOAP_TYPES: Final = frozenset({mtom.SOAP_TYPE, "multipart/related", "text/xml"})
@@ -55,6 +58,7 @@ class Options:
         certificate: files of our own certificate and key (PEM) for mutual TLS.
         limits: bounds on answers.
         assertion: the user's SAML 2.0 assertion as its issuer gave it, sent with each request (XUA).
+        sign: signs each complete envelope; None signs none.
     """
 
     connect_timeout_s: float = 10.0
@@ -64,6 +68,7 @@ class Options:
     certificate: tuple[str, str] | None = None
     limits: LimitSettings = ANSWER_LIMITS
     assertion: bytes = b""
+    sign: Callable[[_Element], None] | None = None
 
 
 class UnreadableDocument(Exception):
@@ -142,11 +147,18 @@ class Channel:
         """
         package = mtom.package if transaction.mtom else mtom.plain
         packaged = package([envelope], documents, transaction.action)
+        return self._exchange(_Body(packaged), {"Content-Type": packaged.content_type}, stager)
+
+    def ask(self, envelope: bytes, headers: Mapping[str, str], stager: Stager) -> mtom.Message:
+        """Send one envelope that is no transaction of ours and read its answer. Raises as ``post``."""
+        return self._exchange(envelope, headers, stager)
+
+    def _exchange(self, data: _Body | bytes, headers: Mapping[str, str], stager: Stager) -> mtom.Message:
         try:
             response = self._session.post(
                 self.url,
-                data=_Body(packaged),
-                headers={"Content-Type": packaged.content_type},
+                data=data,
+                headers=headers,
                 stream=True,
                 timeout=(self.options.connect_timeout_s, self.options.read_timeout_s),
                 allow_redirects=False,

@@ -30,10 +30,10 @@ from msim_xds.server.spyne_app import ACCEPTED, Reply, SoapEndpoint
 from msim_xds.server.wsdl import Descriptions, public_url
 from msim_xds.settings import Settings
 from msim_xds.wire import mtom
-from msim_xds.wire.exchange import Handler, PartSink, StagedPart, Stager
+from msim_xds.wire.exchange import Handler, Stager
 from msim_xds.wire.faults import FaultCode, SoapFault, fault_envelope, sender_fault
 from msim_xds.wire.safexml import MalformedXml
-from msim_xds.wire.staging import BadPackage
+from msim_xds.wire.staging import BadPackage, NoDocuments
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -72,18 +72,7 @@ class Response:
         return headers
 
 
-class _NoDocuments:
-    """The stager of endpoints whose messages carry no documents."""
-
-    def stage(self) -> PartSink:
-        """Refuse: a BadPackage that becomes a fault."""
-        raise BadPackage("this endpoint takes no documents; allowed: the SOAP part alone")
-
-    def discard(self, part: StagedPart) -> None:
-        """Nothing was staged."""
-
-
-_NO_DOCUMENTS: Final = _NoDocuments()
+_NO_DOCUMENTS: Final = NoDocuments()
 
 
 class Front:

@@ -19,6 +19,17 @@ class BadPackage(ValueError):
         self.http_status = http_status
 
 
+class NoDocuments:
+    """The stager of messages that carry no documents."""
+
+    def stage(self) -> PartSink:
+        """Refuse: a BadPackage that becomes a fault."""
+        raise BadPackage("this endpoint takes no documents; allowed: the SOAP part alone")
+
+    def discard(self, part: StagedPart) -> None:
+        """Nothing was staged."""
+
+
 class Staging:
     """Writes one document after another to the store's sinks, decoding and counting on the way.
 

@@ -1,0 +1,82 @@
+"""The providers for which this server speaks to P1: their ids and certificates, ready to be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from msim_xds.federation.transport import Options
+from msim_xds.p1_settings import P1Provider, P1Settings
+from msim_xds.security.wss.signing import Form, Signer, UnusableKey, read_credentials
+
+
+class UnusableP1(ValueError):
+    """The section ``p1`` of the settings, or a file that it names, cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider.
+
+    Attributes:
+        key: its sourceId.
+        facts: what the settings say of it.
+        options: how it talks: its TLS certificate and its signature.
+    """
+
+    key: str
+    facts: P1Provider
+    options: Options
+
+    def with_assertion(self, assertion: bytes) -> Options:
+        """The same options with an assertion in each message."""
+        return replace(self.options, assertion=assertion)
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """All of them by sourceId, and the one that asks where no other does."""
+
+    by_source: Mapping[str, Provider]
+    general: Provider
+
+    def of_organization(self, organization: str) -> Provider:
+        """The provider whose worker asks, by its id in any written form; else the general one."""
+        for provider in self.by_source.values():
+            root, _, extension = provider.facts.organization.partition("#")
+            if organization in (provider.facts.organization, f"{extension}^^^&{root}&ISO"):
+                return provider
+        return self.general
+
+
+def read_providers(settings: P1Settings, clock: Callable[[], datetime]) -> Providers:
+    """The providers with their keys read.
+
+    Raises:
+        UnusableP1: a file cannot be used.
+    """
+    known = {key: _provider(key, facts, settings, clock) for key, facts in settings.providers.items()}
+    return Providers(known, known[settings.provider])
+
+
+def _provider(key: str, facts: P1Provider, settings: P1Settings, clock: Callable[[], datetime]) -> Provider:
+    try:
+        credentials = read_credentials(facts.wss_certificate, facts.wss_key)
+    except UnusableKey as error:
+        raise UnusableP1(f"p1.providers.{key}: {error}") from None
+    for path in filter(None, (facts.tls_certificate, facts.tls_key, settings.ca_file)):
+        if not path.is_file():
+            raise UnusableP1(f"p1: {path}: no such file")
+    validity = timedelta(seconds=settings.timestamp_s)
+    form = Form(settings.signature_method, settings.signature_digest, validity)
+    tls = (str(facts.tls_certificate), str(facts.tls_key)) if facts.tls_certificate else None
+    options = Options(
+        connect_timeout_s=min(10.0, settings.deadline_s),
+        read_timeout_s=settings.deadline_s,
+        deadline_s=settings.deadline_s,
+        verify=str(settings.ca_file) if settings.ca_file else True,
+        certificate=tls,
+        sign=Signer(credentials, form, clock).sign,
+    )
+    return Provider(key, facts, options)

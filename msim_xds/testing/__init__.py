@@ -1,0 +1,1 @@
+"""Doubles of servers that nobody can have at home: for tests, demonstrations and vendors' own trials."""
