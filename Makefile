@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test coverage lint format bench docs interop check-deploy clean
+.PHONY: help serve test coverage lint format bench docs interop check-deploy sbom clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ interop: $(VENV)/.installed-test tests/interop/node_modules/.installed ## Calls 
 check-deploy: $(VENV)/.installed ## nginx, systemd and compose look at deploy/ themselves
 	deploy/check $(BIN)/msim-xds
 
+sbom: build/.runtime build/.cyclonedx ## build/sbom.json: what an installation consists of (CycloneDX); fails where versions contradict each other
+	build/runtime/bin/pip check
+	build/cyclonedx/bin/cyclonedx-py environment --output-reproducible --output-file build/sbom.json build/runtime/bin/python
+
 clean: ## Remove what was built (never ./var)
 	rm -rf $(VENV) build dist *.egg-info tests/interop/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -65,6 +69,16 @@ $(VENV)/.installed: $(VENV)/.made setup.cfg pyproject.toml
 $(VENV)/.installed-test: $(VENV)/.made setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.installed
+
+build/.runtime: $(VENV)/.made setup.cfg pyproject.toml
+	@rm -rf build/runtime && $(PYTHON) -m venv build/runtime
+	@build/runtime/bin/pip install --quiet --disable-pip-version-check .
+	@touch $@
+
+build/.cyclonedx: $(VENV)/.made
+	@$(PYTHON) -m venv build/cyclonedx
+	@build/cyclonedx/bin/pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7,<8'
+	@touch $@
 
 tests/interop/node_modules/.installed: tests/interop/package.json tests/interop/package-lock.json
 	cd tests/interop && npm ci --no-audit --no-fund --loglevel=error
