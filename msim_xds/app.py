@@ -24,6 +24,7 @@ from msim_xds.audit.sealer import Sealer, seal_all
 from msim_xds.audit.trail import Place, Trail
 from msim_xds.database.engine import Database
 from msim_xds.delivery.queue import DeliveryQueue
+from msim_xds.gateway import setup as gateway
 from msim_xds.ihe.transactions import (
     ITI_18,
     ITI_41,
@@ -115,6 +116,7 @@ class Node:
     def handlers(self) -> Mapping[str, Handler]:
         """Who carries out which transaction."""
         return {
+            **gateway.handlers(self.settings, self.queries.answer, self.repository.deliver),
             ITI_18.name: self.queries.answer,
             ITI_41.name: self.repository.provide_and_register,
             ITI_42.name: self.registry.register_document_set,
@@ -276,7 +278,16 @@ def create_app(settings: Settings) -> WSGIApplication:
     if not node.signing.is_off:
         node.signing.load()  # so that a wrong setting shows now, and the first signed document does not wait
     checks = guards(settings.xua, settings.data, now)
-    return build_front(settings, node.handlers(), node.store, node.ready, node.deliveries, checks, node.trail)
+    return build_front(
+        settings,
+        node.handlers(),
+        node.store,
+        node.ready,
+        node.deliveries,
+        checks,
+        node.trail,
+        gateway.error_locations(settings),
+    )
 
 
 def from_environment() -> WSGIApplication:

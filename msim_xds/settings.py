@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from msim_xds.audit_settings import AuditSettings
 from msim_xds.delivery_settings import DeliverySettings
+from msim_xds.gateway_settings import GatewaySettings
 from msim_xds.signature_settings import SignatureSettings
 from msim_xds.xua_settings import XuaSettings
 
@@ -333,6 +334,7 @@ class Settings(BaseSettings):
     signatures: SignatureSettings = SignatureSettings()
     xua: XuaSettings = XuaSettings()
     audit: AuditSettings = AuditSettings()
+    gateway: GatewaySettings = GatewaySettings()
     log: LogSettings = LogSettings()
 
     @classmethod

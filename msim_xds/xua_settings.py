@@ -22,6 +22,13 @@ class XuaSettings(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
+    def demand(self, name: str) -> Demand:
+        """What is demanded at an endpoint; at a gateway nothing less than behind it, unless it is said."""
+        chosen: Demand | None = getattr(self, name)
+        if chosen is None:
+            return max(self.registry, self.repository, key=list(Demand).index)
+        return chosen
+
     registry: Demand = Field(
         Demand.OFF,
         description="off does not know wsse:Security; optional checks an assertion that comes; required "
@@ -29,6 +36,12 @@ class XuaSettings(BaseModel):
     )
     repository: Demand = Field(Demand.OFF, description="The same for `/xds/repository`.")
     patients: Demand = Field(Demand.OFF, description="The same for `/xds/registry/patients`.")
+    responding_gateway: Demand | None = Field(
+        None,
+        description="The same for `/xca/responding-gateway`; unset takes the stricter of registry and "
+        "repository.",
+    )
+    initiating_gateway: Demand | None = Field(None, description="The same for `/xca/initiating-gateway`.")
     issuers: dict[str, tuple[Path, ...]] = Field(
         default_factory=dict,
         description="Who may issue assertions: the Issuer's name, and the PEM files of the certificates with "

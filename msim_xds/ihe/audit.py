@@ -122,19 +122,27 @@ _V2_CHANGE: Final = _V2_ADD._replace(action=Action.UPDATE)
 _V3_ADD: Final = AuditRow(_V3, PATIENT_RECORD, Action.CREATE, Subject.PATIENTS, detail="II")
 _V3_CHANGE: Final = _V3_ADD._replace(action=Action.UPDATE)
 
+_RETRIEVAL: Final = AuditRow(
+    _type("ITI-43", "Retrieve Document Set"),
+    EXPORT,
+    Action.READ,
+    Subject.DOCUMENTS,
+    inverted=True,
+    home="ihe:homeCommunityID",
+)
+
 #: By transaction name; those of HL7 v2 with the trigger event.
 AUDIT_ROWS: Final = {
     "ITI-18": _query("ITI-18", "Registry Stored Query"),
+    "ITI-18 gateway": _query("ITI-18", "Registry Stored Query"),
+    "ITI-38": _query("ITI-38", "Cross Gateway Query"),
+    "ITI-39": AuditRow(
+        _type("ITI-39", "Cross Gateway Retrieve"), EXPORT, Action.READ, Subject.DOCUMENTS, inverted=True
+    ),
     "ITI-41": _submission("ITI-41", "Provide and Register Document Set-b"),
     "ITI-42": _submission("ITI-42", "Register Document Set-b"),
-    "ITI-43": AuditRow(
-        _type("ITI-43", "Retrieve Document Set"),
-        EXPORT,
-        Action.READ,
-        Subject.DOCUMENTS,
-        inverted=True,
-        home="ihe:homeCommunityID",
-    ),
+    "ITI-43": _RETRIEVAL,
+    "ITI-43 gateway": _RETRIEVAL,
     "ITI-51": _query("ITI-51", "Multi-Patient Stored Query"),
     "ITI-57": _submission("ITI-57", "Update Document Set", Action.UPDATE),
     "ITI-61": _submission("ITI-61", "Register On-Demand Document Entry"),

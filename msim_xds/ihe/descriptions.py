@@ -10,9 +10,13 @@ from typing import Final, NamedTuple
 from msim_xds.ihe.names import RMD, XDS
 from msim_xds.ihe.transactions import (
     ITI_18,
+    ITI_18_GATEWAY,
+    ITI_38,
+    ITI_39,
     ITI_41,
     ITI_42,
     ITI_43,
+    ITI_43_GATEWAY,
     ITI_44_ADD,
     ITI_44_MERGE,
     ITI_44_REVISE,
@@ -87,6 +91,22 @@ DESCRIPTIONS: Final = (
     ),
     Description(Endpoint.REPOSITORY, "", "repository.wsdl", "DocumentRepository", XDS, (ITI_41, ITI_43)),
     Description(Endpoint.REPOSITORY, "rmd", "repository-rmd.wsdl", "DocumentRepository", RMD, (ITI_86,)),
+    Description(
+        Endpoint.RESPONDING_GATEWAY,
+        "",
+        "responding-gateway.wsdl",
+        "RespondingGateway",
+        XDS,
+        (ITI_38, ITI_39),
+    ),
+    Description(
+        Endpoint.INITIATING_GATEWAY,
+        "",
+        "initiating-gateway.wsdl",
+        "InitiatingGateway",
+        XDS,
+        (ITI_18_GATEWAY, ITI_43_GATEWAY),
+    ),
 )
 
 #: By transaction name, the file by which it can be called.

@@ -25,9 +25,12 @@ class ErrorCode:
 
 _SUBMIT = ("ITI-41", "ITI-42", "ITI-61", "ITI-57", "ITI-92")
 _UPDATE = ("ITI-57", "ITI-92")
-_REGISTRY = ("ITI-42", "ITI-18", "ITI-51", "ITI-57", "ITI-61", "ITI-62", "ITI-92")
-_REPOSITORY = ("ITI-41", "ITI-43", "ITI-86")
-_QUERY = ("ITI-18", "ITI-51")
+_GATEWAY_QUERY = ("ITI-38", "ITI-18 gateway")
+_GATEWAY_RETRIEVE = ("ITI-39", "ITI-43 gateway")
+_REGISTRY = ("ITI-42", "ITI-18", "ITI-51", "ITI-57", "ITI-61", "ITI-62", "ITI-92", *_GATEWAY_QUERY)
+_REPOSITORY = ("ITI-41", "ITI-43", "ITI-86", *_GATEWAY_RETRIEVE)
+_QUERY = ("ITI-18", "ITI-51", *_GATEWAY_QUERY)
+_RETRIEVE = ("ITI-43", *_GATEWAY_RETRIEVE)
 
 
 _ROWS: Final = (
@@ -39,7 +42,7 @@ _ROWS: Final = (
     ErrorCode(
         "XDSDocumentUniqueIdError",
         "This repository holds no document with this uniqueId.",
-        ("ITI-43", "ITI-86"),
+        (*_RETRIEVE, "ITI-86"),
     ),
     ErrorCode(
         "XDSDuplicateUniqueIdInRegistry",
@@ -53,6 +56,21 @@ _ROWS: Final = (
         _SUBMIT,
         Severity.WARNING,
         context="what was not saved",
+    ),
+    ErrorCode(
+        "XDSMissingHomeCommunityId",
+        "A query by ids, a document or an object lacks the homeCommunityId that says whose it is.",
+        (*_GATEWAY_QUERY, *_GATEWAY_RETRIEVE),
+    ),
+    ErrorCode(
+        "XDSUnavailableCommunity",
+        "A community gives no usable answer; its name and the reason stand in codeContext.",
+        ("ITI-18 gateway", "ITI-43 gateway"),
+    ),
+    ErrorCode(
+        "XDSUnknownCommunity",
+        "The homeCommunityId is none of those that are answered for here.",
+        (*_GATEWAY_QUERY, *_GATEWAY_RETRIEVE),
     ),
     ErrorCode("XDSMissingDocument", "A DocumentEntry came without its Document.", ("ITI-41",)),
     ErrorCode("XDSMissingDocumentMetadata", "A Document came without its DocumentEntry.", ("ITI-41",)),
@@ -130,7 +148,7 @@ _ROWS: Final = (
         _QUERY,
         context="the parameter's name",
     ),
-    ErrorCode("XDSTooManyResults", "The result exceeds the limit; narrow the query.", (*_QUERY, "ITI-43")),
+    ErrorCode("XDSTooManyResults", "The result exceeds the limit; narrow the query.", (*_QUERY, *_RETRIEVE)),
     ErrorCode(
         "XDSUnknownPatientId",
         "The patient id is not known to this registry.",
@@ -138,7 +156,7 @@ _ROWS: Final = (
         context="the patient id",
     ),
     ErrorCode(
-        "XDSUnknownRepositoryId", "The RepositoryUniqueId is not this repository's.", ("ITI-43", "ITI-86")
+        "XDSUnknownRepositoryId", "The RepositoryUniqueId is not this repository's.", (*_RETRIEVE, "ITI-86")
     ),
     ErrorCode(
         "XDSUnknownStoredQuery", "The AdhocQuery id is not a stored query of this transaction.", _QUERY

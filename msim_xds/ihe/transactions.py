@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import Final
 
@@ -15,6 +15,8 @@ class Endpoint(StrEnum):
     REGISTRY = "/xds/registry"
     REPOSITORY = "/xds/repository"
     PATIENTS = "/xds/registry/patients"
+    RESPONDING_GATEWAY = "/xca/responding-gateway"
+    INITIATING_GATEWAY = "/xca/initiating-gateway"
 
 
 class AnswerKind(Enum):
@@ -107,6 +109,35 @@ ITI_43: Final = Transaction(
     failure="XDSRepositoryError",
     section="ITI TF-2 3.43",
 )
+ITI_38: Final = Transaction(
+    name="ITI-38",
+    title="Cross Gateway Query",
+    action="urn:ihe:iti:2007:CrossGatewayQuery",
+    answer_action="urn:ihe:iti:2007:CrossGatewayQueryResponse",
+    body=f"{{{QUERY}}}AdhocQueryRequest",
+    answer=AnswerKind.ADHOC_QUERY_RESPONSE,
+    endpoint=Endpoint.RESPONDING_GATEWAY,
+    mtom=False,
+    invalid="XDSRegistryError",
+    failure="XDSRegistryError",
+    section="ITI TF-2 3.38",
+)
+ITI_39: Final = Transaction(
+    name="ITI-39",
+    title="Cross Gateway Retrieve",
+    action="urn:ihe:iti:2007:CrossGatewayRetrieve",
+    answer_action="urn:ihe:iti:2007:CrossGatewayRetrieveResponse",
+    body=f"{{{XDS}}}RetrieveDocumentSetRequest",
+    answer=AnswerKind.RETRIEVE_RESPONSE,
+    endpoint=Endpoint.RESPONDING_GATEWAY,
+    mtom=True,
+    invalid="XDSRepositoryError",
+    failure="XDSRepositoryError",
+    section="ITI TF-2 3.39",
+)
+#: The same messages as to a registry or repository, answered for all communities (ITI TF-1 18.2.2).
+ITI_18_GATEWAY: Final = replace(ITI_18, name="ITI-18 gateway", endpoint=Endpoint.INITIATING_GATEWAY)
+ITI_43_GATEWAY: Final = replace(ITI_43, name="ITI-43 gateway", endpoint=Endpoint.INITIATING_GATEWAY)
 
 
 def _iti_44(event: str, title: str, message: str) -> Transaction:
@@ -222,5 +253,9 @@ TRANSACTIONS: Final = (
     ITI_44_ADD,
     ITI_44_REVISE,
     ITI_44_MERGE,
+    ITI_38,
+    ITI_39,
+    ITI_18_GATEWAY,
+    ITI_43_GATEWAY,
 )
 BY_ENDPOINT_AND_ACTION: Final = {(t.endpoint, t.action): t for t in TRANSACTIONS}

@@ -56,8 +56,8 @@ _NOT_NEW: Final = _NewIds()
 
 
 @dataclass(slots=True)
-class _Delivery:
-    """What one retrieval has gathered so far.
+class Delivery:
+    """What one retrieval has gathered so far: documents, and what is wrong with the others.
 
     ``read_ahead`` octets may still be held in memory; ``given_up`` are on-demand sources that took too long.
     """
@@ -103,6 +103,12 @@ class _Delivery:
         if not self.findings:
             return ResponseStatus.SUCCESS
         return ResponseStatus.PARTIAL_SUCCESS if self.documents else ResponseStatus.FAILURE
+
+    def answer(self) -> Answer:
+        """All of it as the answer of a retrieval."""
+        status = self.status()
+        payload = answers.retrieve_response(status, self.findings, self.documents)
+        return Answer([payload], status, self.findings, self.outgoing)
 
 
 class RepositoryService:
@@ -180,11 +186,15 @@ class RepositoryService:
             Refused: the request is malformed or asks for too many documents.
         """
         wanted = requests.read(request.body, self._limits, _REQUEST, too_many="XDSTooManyResults")
+        return self.deliver(request, wanted).answer()
+
+    def deliver(self, request: Request, wanted: Sequence[Wanted]) -> Delivery:
+        """The documents of a retrieval that was read already, whatever transaction brought it."""
         audited = request.recorder is not None
         if audited:
             request.concerns = Concerns(refused=requests.named(wanted))
+        delivery = Delivery()
         known = self._known(wanted)
-        delivery = _Delivery()
         for each in wanted:
             stored = known.get(each.unique_id) if each.repository_unique_id == self._unique_id else None
             if stored is not None:
@@ -193,9 +203,7 @@ class RepositoryService:
                 delivery.findings.append(requests.not_here(each, self._unique_id, _RESPONSE))
         if audited:
             request.concerns = delivery.concerns(wanted)
-        status = delivery.status()
-        payload = answers.retrieve_response(status, delivery.findings, delivery.documents)
-        return Answer([payload], status, delivery.findings, delivery.outgoing)
+        return delivery
 
     def _paired(
         self, request: Request, intake: Intake
@@ -226,7 +234,7 @@ class RepositoryService:
             return self._index.find(connection, unique_ids)
 
     def _deliver(
-        self, delivery: _Delivery, wanted: Wanted, stored: StoredDocument, new: _NewIds = _NOT_NEW
+        self, delivery: Delivery, wanted: Wanted, stored: StoredDocument, new: _NewIds = _NOT_NEW
     ) -> None:
         """Add one document, or the finding that it is damaged."""
         try:
@@ -237,7 +245,7 @@ class RepositoryService:
             return
         delivery.add(wanted, stored.mime_type, stored.size, chunks, new)
 
-    def _deliver_on_demand(self, delivery: _Delivery, wanted: Wanted) -> bool:
+    def _deliver_on_demand(self, delivery: Delivery, wanted: Wanted) -> bool:
         """Add a document that is made now, or the finding why it is not; False where none can be made."""
         if self._assembly is None or wanted.repository_unique_id != self._unique_id:
             return False
@@ -259,7 +267,7 @@ class RepositoryService:
             self._store.discard(made.part)
         return True
 
-    def _deliver_made(self, delivery: _Delivery, wanted: Wanted, made: Assembled) -> None:
+    def _deliver_made(self, delivery: Delivery, wanted: Wanted, made: Assembled) -> None:
         """Add a document that was made, from the store where it is kept there. Raises Refused, OSError."""
         kept = None if self._snapshots is None else self._snapshots.keep(made)
         if kept is not None:
@@ -269,7 +277,7 @@ class RepositoryService:
         chunks = (b"".join(octets),) if delivery.may_hold(size) else octets
         delivery.add(wanted, made.mime_type, size, chunks, _NewIds(None, made.unique_id))
 
-    def _chunks(self, delivery: _Delivery, stored: StoredDocument) -> Iterable[bytes]:
+    def _chunks(self, delivery: Delivery, stored: StoredDocument) -> Iterable[bytes]:
         """The octets: read and verified now where they are few, else on their way. Raises CorruptDocument."""
         if delivery.may_hold(stored.size):
             return (self._store.read(stored),)

@@ -25,7 +25,7 @@ from msim_xds.security.xua.guard import Guard
 from msim_xds.server import pages
 from msim_xds.server.body import Body
 from msim_xds.server.later import Later, in_mtom
-from msim_xds.server.pipeline import Pipeline
+from msim_xds.server.pipeline import Pipeline, offered
 from msim_xds.server.spyne_app import ACCEPTED, Reply, SoapEndpoint
 from msim_xds.server.wsdl import Descriptions, public_url
 from msim_xds.settings import Settings
@@ -47,7 +47,6 @@ _TEXT: Final = "text/plain; charset=utf-8"
 _STATUS: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _READING: Final = ("GET", "HEAD")
 _CODINGS: Final = ("", "identity")
-_ENDPOINTS: Final = {str(endpoint): endpoint for endpoint in Endpoint}
 
 
 @dataclass(slots=True)
@@ -101,14 +100,15 @@ class Front:
             self._turns.put(None)
         self._descriptions = Descriptions(url)
         self._ready = ready
-        home = _html(pages.home(url))
+        self._paths = {str(endpoint): endpoint for endpoint in endpoints}
+        home = _html(pages.home(url, endpoints))
         self._pages: dict[str, Callable[[], Response]] = {
             "/": lambda: home,
             "/health": self._health,
             "/health/ready": self._health,
             "/health/live": lambda: _json({"live": True}),
         }
-        self._endpoint_pages = {endpoint: _html(pages.endpoint(endpoint)) for endpoint in Endpoint}
+        self._endpoint_pages = {endpoint: _html(pages.endpoint(endpoint)) for endpoint in endpoints}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """One request (PEP 3333)."""
@@ -122,7 +122,7 @@ class Front:
 
     def _respond(self, method: str, environ: Environ) -> Response:
         path = environ.get("PATH_INFO", "") or "/"
-        endpoint = _ENDPOINTS.get(path)
+        endpoint = self._paths.get(path)
         if endpoint is None:
             return self._page(path, method)
         if method == "POST":
@@ -134,7 +134,9 @@ class Front:
     def _page(self, path: str, method: str) -> Response:
         page = self._pages.get(path)
         if page is None:
-            return _text(404, f"Nothing is here. Endpoints: {', '.join(_ENDPOINTS)}. See also / and /health.")
+            return _text(
+                404, f"Nothing is here. Endpoints: {', '.join(self._paths)}. See also / and /health."
+            )
         return page() if method in _READING else _not_allowed("GET, HEAD")
 
     def _health(self) -> Response:
@@ -215,31 +217,36 @@ def build_front(
     queue: DeliveryQueue | None = None,
     guards: Mapping[Endpoint, Guard] = MappingProxyType({}),
     trail: Trail | None = None,
+    homes: Mapping[str, str] = MappingProxyType({}),
 ) -> WsgiApplication:
     """The WSGI callable of the whole server.
 
     Args:
         settings: the whole configuration.
-        handlers: by transaction name, such as ``ITI-18``.
+        handlers: by transaction name, such as ``ITI-18``; an endpoint without any is not offered.
         stager: takes the documents that come to the repository.
         ready: facts for ``/health``; see ``Front``.
         queue: keeps answers that are sent elsewhere. A thread that delivers them is started, if the settings
             allow any host; without queue or hosts such answers are refused.
         guards: who checks the senders of requests to which endpoint.
         trail: the audit trail; None where nothing is recorded.
+        homes: the location of the errors of gateways; see ``Pipeline``.
 
     Raises:
         ValueError: a transaction has no handler, or a host in ``delivery.reply_hosts`` is none.
     """
-    pipeline = Pipeline(handlers, settings.limits.findings, trail)
+    pipeline = Pipeline(handlers, settings.limits.findings, trail, homes)
     hosts = ReplyHosts(settings.delivery.reply_hosts)
     later = None
     if queue is not None and hosts:
         inline = settings.validation.tolerances().inline_documents
         later = Later(pipeline.run, queue, hosts, inline=inline, guards=guards)
         DeliveryWorker(queue, hosts, later.compose, settings.delivery).start()
+    served = offered(handlers)
     endpoints = {
-        endpoint: SoapEndpoint(endpoint, pipeline.run, later, guards.get(endpoint)) for endpoint in Endpoint
+        endpoint: SoapEndpoint(endpoint, pipeline.run, later, guards.get(endpoint))
+        for endpoint in Endpoint
+        if endpoint in served
     }
     return Front(settings, endpoints, stager, ready)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Collection
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -25,13 +26,14 @@ HEADERS: Final = (
 """Headers of a page: nothing but our own style is loaded or run."""
 
 
-def home(public_url: str) -> bytes:
+def home(public_url: str, endpoints: Collection[Endpoint]) -> bytes:
     """The page of ``/``, in Polish and English, with links that work below any prefix."""
     rows = "".join(
         f"<tr><td><code>{escape(public_url + row.endpoint)}</code></td>"
         f"<td>{row.name} {escape(row.title)}</td>"
         f'<td><a href="{escape(row.endpoint[1:] + BY_TRANSACTION[row.name].query)}">WSDL</a></td></tr>\n'
         for row in TRANSACTIONS
+        if row.endpoint in endpoints
     )
     return _page("home.html", "IHE XDS.b", "pl", rows=rows, url=escape(public_url))
 

@@ -10,6 +10,8 @@ import errno
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -18,7 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from msim_xds.audit.trail import Trail
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ResponseStatus
-from msim_xds.ihe.transactions import TRANSACTIONS, Transaction
+from msim_xds.ihe.transactions import TRANSACTIONS, Endpoint, Transaction
 from msim_xds.wire import answers
 from msim_xds.wire.exchange import Answer, Handler, Request
 
@@ -42,21 +44,31 @@ class Pipeline:
     """Carries out requests with the handler of their transaction; never raises an Exception.
 
     Args:
-        handlers: by transaction name, such as ``ITI-18``; one for each row of the transaction table.
+        handlers: by transaction name, such as ``ITI-18``; one for each row of the endpoints that are offered.
         findings: most RegistryErrors in one answer.
         trail: the audit trail; None where nothing is recorded.
+        homes: by transaction name, the homeCommunityId that each of its errors carries as its location
+            (ITI TF-2 3.38.4.1.3).
 
     Raises:
-        ValueError: a transaction has no handler.
+        ValueError: a transaction of an endpoint that is offered has no handler.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler], findings: int, trail: Trail | None = None) -> None:
-        missing = [row.name for row in TRANSACTIONS if row.name not in handlers]
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        findings: int,
+        trail: Trail | None = None,
+        homes: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        endpoints = offered(handlers)
+        missing = [row.name for row in TRANSACTIONS if row.endpoint in endpoints and row.name not in handlers]
         if missing:
             raise ValueError(f"no handler for {', '.join(missing)}")
         self._handlers = dict(handlers)
         self._findings = findings
         self._trail = trail
+        self._homes = homes
 
     def run(self, request: Request) -> Answer:
         """The answer, whatever happens (ITI TF-3 4.2.4).
@@ -96,8 +108,16 @@ class Pipeline:
         return answer
 
     def _failure(self, request: Request, findings: Sequence[Finding]) -> Answer:
+        home = self._homes.get(request.transaction.name)
+        if home is not None:
+            findings = [replace(each, location=each.location or home) for each in findings]
         payload = answers.failure(request.transaction, findings, self._findings, request.body)
         return Answer(payload, ResponseStatus.FAILURE, findings)
+
+
+def offered(handlers: Mapping[str, Handler]) -> frozenset[Endpoint]:
+    """The endpoints that these handlers serve."""
+    return frozenset(row.endpoint for row in TRANSACTIONS if row.name in handlers)
 
 
 def failure_code(row: Transaction, kind: str) -> str:

@@ -188,8 +188,8 @@ class Request:
     ``concerns`` is what the handler has learnt so far, for the audit records of success and refusal alike.
     ``recorder`` is None where nothing is recorded. ``system`` is the registered system whose certificate the
     connection shows; None where systems are not looked at. ``header`` is the soap:Header in the tree of the
-    message, for who passes its assertion on. ``view`` is what of the documents it may be shown, ``owned`` what
-    it may change; None is everything.
+    message, for who passes its assertion on. ``view`` is what of the documents it may be shown, ``owned``
+    what it may change; None is everything.
     """
 
     transaction: Transaction

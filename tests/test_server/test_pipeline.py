@@ -12,8 +12,8 @@ from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.acknowledgements import Condition
 from msim_xds.ihe.errors import ERRORS
 from msim_xds.ihe.names import RS, ResponseStatus
-from msim_xds.ihe.transactions import ITI_44_ADD, TRANSACTIONS, AnswerKind, Transaction
-from msim_xds.server.pipeline import Pipeline
+from msim_xds.ihe.transactions import ITI_41, ITI_44_ADD, TRANSACTIONS, AnswerKind, Transaction
+from msim_xds.server.pipeline import Pipeline, offered
 from msim_xds.wire.exchange import Addressing, Answer, Request
 
 SECRET = "58831404726"
@@ -130,8 +130,18 @@ def test_findings_are_capped() -> None:
 
 
 def test_every_transaction_needs_a_handler() -> None:
-    with pytest.raises(ValueError, match="no handler for ITI-18, ITI-41, ITI-42, ITI-43, "):
-        Pipeline({}, 1)
+    def handler(request: Request) -> Answer:
+        raise AssertionError
+
+    with pytest.raises(ValueError, match="no handler for ITI-43, ITI-86"):
+        Pipeline({ITI_41.name: handler}, 1)
+
+
+def test_an_endpoint_without_any_handler_is_not_offered() -> None:
+    def handler(request: Request) -> Answer:
+        raise AssertionError
+
+    assert offered({ITI_41.name: handler}) == {ITI_41.endpoint}
 
 
 def test_interrupts_are_not_caught() -> None:

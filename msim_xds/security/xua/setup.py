@@ -63,7 +63,7 @@ def guards(settings: XuaSettings, data: Path, clock: Callable[[], datetime]) -> 
 
 def _demands(settings: XuaSettings) -> Mapping[Endpoint, Demand]:
     """What is demanded where, except where nothing is."""
-    demands = {endpoint: getattr(settings, endpoint.name.lower()) for endpoint in Endpoint}
+    demands = {endpoint: settings.demand(endpoint.name.lower()) for endpoint in Endpoint}
     return {endpoint: demand for endpoint, demand in demands.items() if demand is not Demand.OFF}
 
 

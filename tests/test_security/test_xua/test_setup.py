@@ -30,7 +30,21 @@ def made(tmp_path: Path, **changes: Any) -> XuaSettings:
 
 
 def test_each_endpoint_has_a_setting() -> None:
-    assert {getattr(XuaSettings(), endpoint.name.lower()) for endpoint in Endpoint} == {Demand.OFF}
+    assert {XuaSettings().demand(endpoint.name.lower()) for endpoint in Endpoint} == {Demand.OFF}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({"registry": "required"}, Demand.REQUIRED),
+        ({"repository": "optional"}, Demand.OPTIONAL),
+        ({"registry": "optional", "repository": "required"}, Demand.REQUIRED),
+        ({"registry": "required", "responding_gateway": "off"}, Demand.OFF),
+        ({"patients": "required"}, Demand.OFF),
+    ],
+)
+def test_a_gateway_is_no_easier_way_in_unless_it_is_said(chosen: dict[str, Any], expected: Demand) -> None:
+    assert XuaSettings(**chosen).demand(Endpoint.RESPONDING_GATEWAY.name.lower()) is expected
 
 
 def test_off_needs_and_reads_nothing(tmp_path: Path) -> None:
@@ -39,10 +53,8 @@ def test_off_needs_and_reads_nothing(tmp_path: Path) -> None:
 
 
 def test_guards_only_where_they_are_wanted(tmp_path: Path) -> None:
-    assert set(guards(made(tmp_path, patients="optional"), tmp_path, fixed())) == {
-        Endpoint.REGISTRY,
-        Endpoint.PATIENTS,
-    }
+    wanted = made(tmp_path, patients="optional", responding_gateway="off", initiating_gateway="off")
+    assert set(guards(wanted, tmp_path, fixed())) == {Endpoint.REGISTRY, Endpoint.PATIENTS}
 
 
 @pytest.mark.parametrize(("changes", "message"), [

@@ -1,0 +1,27 @@
+"""Settings of the XCA gateways; a section of ``settings``, kept apart for its length."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+HomeId = Annotated[str, StringConstraints(pattern=r"^urn:oid:[0-2](\.(0|[1-9][0-9]*))+$", max_length=72)]
+"""A homeCommunityId (ITI TF-3 4.2.3.2.12)."""
+
+
+class GatewaySettings(BaseModel):
+    """XCA gateways; they are offered where `registry.home_community_id` is set ([more](federation.md))."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    responding: bool = Field(True, description="Offer the Responding Gateway, `/xca/responding-gateway`.")
+    initiating: bool = Field(True, description="Offer the Initiating Gateway, `/xca/initiating-gateway`.")
+    further_homes: tuple[HomeId, ...] = Field(
+        (), description="homeCommunityIds besides `registry.home_community_id` that are answered for here."
+    )
+    retrieve_location: Literal["home", "document-and-home"] = Field(
+        "home",
+        description="What an error of ITI-39 has as its location: the homeCommunityId alone, with the "
+        "DocumentUniqueId in codeContext (some receivers take nothing else), or both, parted by a blank.",
+    )
