@@ -205,7 +205,7 @@ def _trail(settings: Settings, database: Database, clock: Callable[[], datetime]
     outbox = Outbox(database, make_key(settings.audit.key_in(settings.data)))
     outbox.prepare()
     source = AuditSource(settings.audit.source_id, settings.audit.site or None)
-    return Trail(database, outbox, Place(source, public_url(settings.server), os.getpid()), clock)
+    return Trail(database, outbox, Place(source, public_url(settings), os.getpid()), clock)
 
 
 def _repository(

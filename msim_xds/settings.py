@@ -23,6 +23,7 @@ from msim_xds.audit_settings import AuditSettings
 from msim_xds.delivery_settings import DeliverySettings
 from msim_xds.gateway_settings import GatewaySettings
 from msim_xds.signature_settings import SignatureSettings
+from msim_xds.tls_settings import TlsSettings
 from msim_xds.xua_settings import XuaSettings
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -319,6 +320,7 @@ class Settings(BaseSettings):
 
     data: Annotated[Path, Field(description="Directory for everything that is kept.")] = Path("var")
     server: ServerSettings = ServerSettings()
+    tls: TlsSettings = TlsSettings()
     limits: LimitSettings = LimitSettings()
     database: DatabaseSettings = DatabaseSettings()
     repository: RepositorySettings = RepositorySettings()

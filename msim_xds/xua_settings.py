@@ -78,9 +78,3 @@ class XuaSettings(BaseModel):
         1000, ge=1, description="Assertions that each worker recognises without verifying them again."
     )
     assertion_bytes: int = Field(65536, ge=1024, description="Largest assertion, in canonical form.")
-    client_certificate_header: str = Field(
-        "",
-        pattern=r"^[A-Za-z0-9-]*$",
-        description="HTTP header in which the proxy hands on the caller's TLS certificate (URL-encoded PEM) "
-        "for holder-of-key, such as X-SSL-Client-Cert; empty refuses holder-of-key.",
-    )

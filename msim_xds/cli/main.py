@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from msim_xds import __version__
 from msim_xds.cli import (
     audit,
+    certificates,
     checking,
     deliveries,
     demonstration,
@@ -71,6 +72,7 @@ for command in (
     app.command()(command)
 app.command("import")(importing.import_archive)
 app.add_typer(audit.app, name="audit")
+app.add_typer(certificates.app, name="certs")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(keys.app, name="keys")
 app.add_typer(patients.app, name="patients")

@@ -25,6 +25,7 @@ from msim_xds.security.xua.guard import Guard
 from msim_xds.server import pages
 from msim_xds.server.body import Body
 from msim_xds.server.later import Later, in_mtom
+from msim_xds.server.peer import certificates
 from msim_xds.server.pipeline import Pipeline, offered
 from msim_xds.server.spyne_app import ACCEPTED, Reply, SoapEndpoint
 from msim_xds.server.wsdl import Descriptions, public_url
@@ -87,14 +88,13 @@ class Front:
     def __init__(
         self, settings: Settings, endpoints: Mapping[Endpoint, SoapEndpoint], stager: Stager, ready: Ready
     ) -> None:
-        url = public_url(settings.server)
+        url = public_url(settings)
         self._limits = settings.limits
         self._body_timeout_s = settings.server.body_timeout_s
         self._endpoints = endpoints
         self._stagers: dict[Endpoint, Stager] = {Endpoint.REPOSITORY: stager}
         self._inline = settings.validation.tolerances().inline_documents
-        header = settings.xua.client_certificate_header
-        self._certificate_key = f"HTTP_{header.upper().replace('-', '_')}" if header else ""
+        self._certificate_of = certificates(settings)
         self._turns: SimpleQueue[None] = SimpleQueue()  # a semaphore at a tenth of threading's cost
         for _ in range(settings.server.threads):
             self._turns.put(None)
@@ -166,7 +166,7 @@ class Front:
             return _fault(fault)
         self._turns.get()
         try:
-            certificate = environ.get(self._certificate_key, "")
+            certificate = self._certificate_of(environ)
             reply = self._endpoints[endpoint].call(message, environ.get("REMOTE_ADDR", ""), certificate)
         finally:
             self._turns.put(None)

@@ -9,21 +9,22 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import ceil
+from queue import Empty, SimpleQueue
 from typing import Final
 from urllib.parse import urlsplit
 
-from cheroot.wsgi import Server as Cheroot
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from msim_xds.security.xua import setup
-from msim_xds.server import log
+from msim_xds.server import log, peer
+from msim_xds.server.cheroot_server import HttpServer
 from msim_xds.server.companion import Companion, listen
 from msim_xds.server.wsdl import public_url
 from msim_xds.settings import PatientPolicy, RepositorySettings, Settings
+from msim_xds.tls import Contexts
 
 TARGET: Final = "msim_xds.app:from_environment"
 """Makes the WSGI callable in each worker, from ``served_settings``."""
@@ -39,8 +40,7 @@ SETTINGS_VARIABLE: Final = "MSIM_SERVED_SETTINGS"
 _RECEIVING_THREADS: Final = 1024
 """Threads of a worker that may wait for a client's octets. How many requests are carried out at a time is
 ``server.threads``, which ``front`` enforces: a slow client costs one idle thread and holds up nobody. Granian
-starts them when they are needed; cheroot starts all at once, and gives stalled clients up itself."""
-_CHEROOT_THREADS: Final = 256
+starts them when they are needed."""
 
 _CONNECTIONS: Final = 4096
 """Connections of a worker, most of them idle; while there are so many Granian accepts no more."""
@@ -49,7 +49,6 @@ _FILES: Final = 65536
 
 _STOP_TIMEOUT_S: Final = 30
 _BACKLOG: Final = 1024
-_HEADER_BYTES: Final = 65536
 
 
 def served_settings() -> Settings:
@@ -70,9 +69,10 @@ def serve(settings: Settings, target: str = TARGET) -> None:
 
     Raises:
         OSError: an address is in use or not allowed, or the patient feed cannot start.
-        UnusableXua: section ``xua``, or a file that it names, cannot be used.
+        UnusableXua, UnusableTls: section ``xua`` or ``tls``, or a file that it names, cannot be used.
     """
     log.configure(settings.log)
+    peer.check(settings)
     setup.check(settings.xua)  # said here once, before each worker would find it
     _allow_files()
     os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
@@ -115,7 +115,7 @@ def _allow_files() -> None:
 
 def greeting(settings: Settings) -> list[str]:
     """What an operator should know at the start, one line each."""
-    url = public_url(settings.server)
+    url = public_url(settings)
     lines = [
         f"msim-xds listens on {settings.server.uds or url}",
         f"  data directory   {settings.data.absolute()}",
@@ -180,33 +180,35 @@ def _serve_granian(settings: Settings, target: str) -> None:
 
 
 def _serve_cheroot(settings: Settings, target: str) -> None:
-    server = settings.server
-    application = pkgutil.resolve_name(target)()
-    cheroot = Cheroot(
-        str(server.uds) if server.uds else (server.host, server.port),
-        application,
-        numthreads=_CHEROOT_THREADS,
-        request_queue_size=_BACKLOG,
-        timeout=ceil(server.header_timeout_s),
-        shutdown_timeout=_STOP_TIMEOUT_S,
-    )
-    cheroot.max_request_header_size = _HEADER_BYTES
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    cheroot.prepare()
+    server = HttpServer(settings.server, pkgutil.resolve_name(target)(), settings.tls)
+    signals: SimpleQueue[int] = SimpleQueue()  # which signal handlers may put into
+    for number in (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if server.contexts else ())):
+        signal.signal(number, lambda number, _frame: signals.put(number))
+    server.prepare()
     _greet(settings)
     # In a thread of its own: an exception out of a signal handler could hit cheroot between taking and giving
     # back what its stop() waits for.
-    serving = threading.Thread(target=_until, args=(cheroot.serve, stop))
+    serving = threading.Thread(target=_until, args=(server.serve, signals))
     serving.start()
-    stop.wait()
-    cheroot.stop()
+    _await_stop(signals, server.contexts, settings.tls.reload_s)
+    server.stop()
     serving.join()
 
 
-def _until(serve: Callable[[], None], stop: threading.Event) -> None:
+def _until(serve: Callable[[], None], signals: SimpleQueue[int]) -> None:
     try:
         serve()
     finally:
-        stop.set()
+        signals.put(signal.SIGTERM)
+
+
+def _await_stop(signals: SimpleQueue[int], contexts: Contexts | None, reload_s: float) -> None:
+    """Wait for the end, and look after the files of TLS meanwhile."""
+    number = None
+    while number not in (signal.SIGTERM, signal.SIGINT):
+        try:
+            number = signals.get(timeout=reload_s if contexts else None)
+        except Empty:
+            number = None
+        if contexts is not None and number in (None, signal.SIGHUP):
+            contexts.refresh(anyway=number is not None)

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from msim_xds.ihe.descriptions import DESCRIPTIONS
 from msim_xds.ihe.transactions import Endpoint
-from msim_xds.settings import ServerSettings
+from msim_xds.settings import Settings
 
 SCHEMAS: Final = (
     "XDS.b_DocumentRepository.xsd",
@@ -28,17 +28,19 @@ _ADDRESS: Final = re.compile(r'(<soap12:address location=")[^"]*')
 _IMPORT: Final = re.compile(r'(schemaLocation=")(?:\.\./schemas/)?([^"/]+)')
 
 
-def public_url(server: ServerSettings) -> str:
+def public_url(settings: Settings) -> str:
     """Base URL under which clients reach this server, without a slash at its end.
 
     Taken from the settings only: a request's Host header is what anybody likes to send.
     """
+    server = settings.server
     if server.public_url:
         return server.public_url.rstrip("/")
     if server.uds is not None:
         return "http://localhost"
     host = "127.0.0.1" if server.host in _ANY_ADDRESS else server.host
-    return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
+    scheme = "https" if settings.tls.certificate else "http"
+    return f"{scheme}://[{host}]:{server.port}" if ":" in host else f"{scheme}://{host}:{server.port}"
 
 
 class Descriptions:

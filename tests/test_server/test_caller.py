@@ -66,9 +66,11 @@ def xua(tmp_path: Path, **changes: Any) -> XuaSettings:
     return XuaSettings(**{**usual, **changes})
 
 
-def guarded(server: Server, tmp_path: Path, **changes: Any) -> WsgiApplication:
+def guarded(
+    server: Server, tmp_path: Path, sections: dict[str, Any] | None = None, **changes: Any
+) -> WsgiApplication:
     """The front with guards whose clock stands still."""
-    settings = Settings(xua=xua(tmp_path, **changes))
+    settings = Settings(xua=xua(tmp_path, **changes), **(sections or {}))
     checks = guards(settings.xua, tmp_path, fixed())
     return build_front(settings, server.handlers(), server.stager, dict, guards=checks)
 
@@ -145,7 +147,11 @@ def test_certificate_of_the_proxy_proves_the_holder(server: Server, tmp_path: Pa
     info = f'<ds:KeyInfo xmlns:ds="{DS}">{data}</ds:KeyInfo>'
     octets = ask(signed(confirmations=confirmation(HOLDER, times="", inner=info)))
     held, other = ({"HTTP_X_SSL_CLIENT_CERT": quote(each().pem.decode())} for each in (client, stranger))
-    app = guarded(server, tmp_path, client_certificate_header="X-SSL-Client-Cert")
+    behind_proxy = {
+        "server": {"uds": tmp_path / "http.sock"},
+        "tls": {"client_certificate_header": "X-SSL-Client-Cert"},
+    }
+    app = guarded(server, tmp_path, behind_proxy)
     assert post(app, REGISTRY, octets, environ=held).status == 200
     assert post(app, REGISTRY, octets, environ=other).fault()[1] == f"{WSSE}FailedAuthentication"
     assert post(app, REGISTRY, octets).fault()[1] == f"{WSSE}FailedAuthentication"

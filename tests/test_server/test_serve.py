@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,8 +19,11 @@ from pathlib import Path
 import pytest
 import zeep
 
-from msim_xds.server.serve import SETTINGS_VARIABLE, greeting, served_settings
+from msim_xds.server.serve import SETTINGS_VARIABLE, greeting, serve, served_settings
 from msim_xds.settings import Settings
+from msim_xds.tls import UnusableTls
+from msim_xds.tls_settings import TlsSettings
+from tests.support.tls import Site, get
 from tests.test_server.conftest import DOCUMENT
 from tests.test_server.soap import (
     PROVIDE,
@@ -55,6 +59,11 @@ class Running:
             )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.process.poll() is None:
+            if settings.tls.certificate:
+                if "Try next" in self.output:
+                    return
+                time.sleep(0.05)
+                continue
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if self.get("/health/live").status == 200:
                     return
@@ -111,8 +120,9 @@ def free_port() -> int:
 def start(tmp_path: Path) -> Iterator[Start]:
     running: list[Running] = []
 
-    def start_(**server: object) -> Running:
-        settings = Settings(data=tmp_path, server={"port": free_port(), "threads": 4, **server})
+    def start_(tls: TlsSettings | None = None, **server: object) -> Running:
+        tls = tls or TlsSettings()
+        settings = Settings(data=tmp_path, tls=tls, server={"port": free_port(), "threads": 4, **server})
         running.append(Running(settings, tmp_path / f"out{len(running)}"))
         return running[-1]
 
@@ -261,3 +271,34 @@ def test_greeting() -> None:
     assert "audit trail      off" in text
     assert "audit trail" not in "\n".join(greeting(Settings(audit={"enabled": True})))
     assert "server.public_url" in "\n".join(greeting(Settings(server={"host": "0.0.0.0"})))
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("reload_s", "number"), [(600, signal.SIGHUP), (0.2, None)])
+def test_tls_is_renewed_by_signal_and_by_change(
+    start: Start, tmp_path: Path, reload_s: float, number: signal.Signals | None
+) -> None:
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    site = Site(folder)
+    running = start(tls=site.settings(crl=[folder / "crl.pem"], reload_s=reload_s), engine="cheroot")
+    for name in ("hospital", "stolen"):
+        assert get(running.port, site.client(name), "/health/live")[0] == 200
+    site.revoke("stolen")
+    if number is not None:
+        running.process.send_signal(number)
+    deadline = time.monotonic() + 20
+    while "TLS files read" not in running.output:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with pytest.raises(ssl.SSLError, match="CERTIFICATE_REVOKED"):
+        get(running.port, site.client("stolen"), "/health/live")
+    assert get(running.port, site.client("hospital"), "/health/live")[0] == 200
+    assert running.stop() == 0
+
+
+def test_granian_refuses_what_it_cannot_do(tmp_path: Path) -> None:
+    with pytest.raises(UnusableTls, match=r"server\.engine"):
+        serve(Settings(data=tmp_path, tls=Site(tmp_path).settings()))

@@ -23,7 +23,7 @@ from msim_xds.ihe.transactions import (
     Transaction,
 )
 from msim_xds.server.wsdl import SCHEMAS, Descriptions, public_url
-from msim_xds.settings import ServerSettings
+from msim_xds.settings import Settings
 from tests.support.metadata import association, folder, single_document
 
 NS = {
@@ -159,7 +159,7 @@ def test_address_is_escaped() -> None:
     ],
 )
 def test_public_url(settings: dict[str, object], expected: str) -> None:
-    assert public_url(ServerSettings(**settings)) == expected
+    assert public_url(Settings(server=settings)) == expected
 
 
 SUCCESS = "urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:Success"
