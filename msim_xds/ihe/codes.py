@@ -116,7 +116,7 @@ class CodeTable:
         if sets is None:
             return True
         names = self.synonyms(scheme) if aliases else (scheme,)
-        return any(code in sets[name] for name in names if name in sets)
+        return any([code in sets[name] for name in names if name in sets])
 
     def nearest(self, attribute: str, code: str, scheme: str = "") -> Sequence[str]:
         """What the domain knows that comes closest, for people: ``00.20 (Karta …)``, or its schemes."""

@@ -129,7 +129,7 @@ class Judge:
     def _coded(self, attribute: str, code: Code) -> None:
         if not code.code:
             self._note(attribute, "has no code", "", "a nodeRepresentation", _CODES)
-        if not code.display or not any(text.value for text in code.display):
+        if not code.display or not any([text.value for text in code.display]):
             self._note(attribute, "has no display name", code.code, "a Name with a text", _CODES)
         if not self._scheme_names and code.scheme and _SCHEME.fullmatch(code.scheme) is None:
             allowed = "an OID, URN or name in printable ASCII"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 from msim_xds.ihe.names import ON_DEMAND_OBJECT_TYPE, STABLE_OBJECT_TYPE
@@ -33,6 +33,7 @@ _PRINTABLE: Final = re.compile(r"[!-~]+")
 _SYMBOLIC: Final = re.compile(r"[^\s\x00-\x1f]+")
 _MAX_INT64: Final = 2**63 - 1
 _OLD_EXTENSION: Final = 16  # characters of the extension in OID^extension
+_REMEMBERED: Final = 1024  # values of each data type, none over LONGEST
 _AVAILABILITIES: Final = frozenset(
     {
         "urn:ihe:iti:2010:DocumentAvailability:Online",
@@ -42,11 +43,16 @@ _AVAILABILITIES: Final = frozenset(
 
 
 def _rule(test: Callable[[str], bool], problem: str, allowed: str) -> Check:
-    """A check that finds ``problem`` in values of sane length that fail ``test``."""
+    """A check that finds ``problem`` in values of sane length that fail ``test``.
+
+    It remembers the values last tested: people, institutions, patients and times come again and again, often
+    in the same submission.
+    """
     found = Problem(problem, allowed)
+    passes = lru_cache(maxsize=_REMEMBERED)(test)
 
     def check(value: str) -> Problem | None:
-        return None if len(value) <= LONGEST and test(value) else found
+        return None if len(value) <= LONGEST and passes(value) else found
 
     return check
 

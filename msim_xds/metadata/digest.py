@@ -14,6 +14,8 @@ _VALUES: Final = {
     kind: attrgetter(*(field.name for field in fields(kind)))
     for kind in (SubmissionSet, DocumentEntry, Folder, Association)
 }
+#: Without the look for cycles, which tuples of texts cannot have.
+_JSON: Final = json.JSONEncoder(check_circular=False).encode
 
 
 def submission_digest(submission: Submission) -> bytes:
@@ -22,4 +24,4 @@ def submission_digest(submission: Submission) -> bytes:
     Two requests have the same digest exactly when they say the same, however their XML is laid out.
     """
     values = [(type(obj).__name__, _VALUES[type(obj)](obj)) for obj in submission.objects()]
-    return hashlib.sha256(json.dumps(values).encode()).digest()
+    return hashlib.sha256(_JSON(values).encode()).digest()

@@ -30,6 +30,7 @@ _NAME: Final = f"{{{RIM}}}Name"
 _DESCRIPTION: Final = f"{{{RIM}}}Description"
 _VERSION_INFO: Final = f"{{{RIM}}}VersionInfo"
 _EXTERNAL_IDENTIFIER: Final = f"{{{RIM}}}ExternalIdentifier"
+_VALUE_LIST: Final = f"{{{RIM}}}ValueList"
 _VALUE: Final = f"{{{RIM}}}Value"
 _LOCALIZED: Final = f"{{{RIM}}}LocalizedString"
 _LANG: Final = f"{{{XML}}}lang"
@@ -211,6 +212,9 @@ class ObjectReader:
         fields[extra] = (*fields.get(extra, ()), Slot(name, values, slot_type))
 
     def _values(self, element: _Element, name: str) -> tuple[str, ...]:
+        usual = _usual_value(element)
+        if usual is not None and len(usual) <= _LONG_NAME:
+            return (usual,)
         values = []
         for value in element.iter(_VALUE):
             text = value.text or ""
@@ -274,9 +278,10 @@ class ObjectReader:
         display: InternationalString = ()
         seen: set[str] = set()
         for child in element:
-            if child.tag == SLOT:
+            tag = child.tag
+            if tag == SLOT:
                 self._slot(child, layouts.CODE, "extra", fields, seen)
-            elif child.tag == _NAME:
+            elif tag == _NAME:
                 display = self._international(child, attribute)
         code = element.get("nodeRepresentation", "").strip()
         if len(code) > _LONG_NAME:
@@ -298,8 +303,9 @@ class ObjectReader:
             )
         fields: dict[str, Any] = {}
         seen: set[str] = set()
-        for child in element.iterchildren(SLOT):
-            self._slot(child, layouts.AUTHOR, "extra", fields, seen)
+        for child in element:
+            if child.tag == SLOT:
+                self._slot(child, layouts.AUTHOR, "extra", fields, seen)
         return Author(**fields)
 
     def _identifier(self, element: _Element, name: str, layout: Layout, fields: dict[str, Any]) -> None:
@@ -339,7 +345,9 @@ class ObjectReader:
 
     def _international(self, element: _Element, attribute: str) -> InternationalString:
         texts = []
-        for child in element.iterchildren(_LOCALIZED):
+        for child in element:
+            if child.tag != _LOCALIZED:
+                continue
             value = child.get("value")
             if value is None:
                 self._report(self._place, attribute, "LocalizedString has no value", allowed="a value")
@@ -350,6 +358,20 @@ class ObjectReader:
                 )
             texts.append(LocalizedString(value, child.get(_LANG), child.get("charset")))
         return tuple(texts)
+
+
+def _usual_value(slot: _Element) -> str | None:
+    """The text of a slot's only Value; None where there is not one ValueList with one Value of text.
+
+    Nearly every slot is so, and an iterator of lxml costs more than the rest of its reading.
+    """
+    if len(slot) != 1:
+        return None
+    values = slot[0]
+    if len(values) != 1 or values.tag != _VALUE_LIST:
+        return None
+    value = values[0]
+    return None if len(value) or value.tag != _VALUE else value.text or ""
 
 
 def _local(element: _Element) -> str:

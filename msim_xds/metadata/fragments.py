@@ -41,6 +41,7 @@ from msim_xds.metadata.model import (
     Submission,
     SubmissionSet,
 )
+from msim_xds.metadata.repeated import repeated
 
 HOLE: Final = "\0"  # cannot occur in XML, so a fragment's hole is unmistakable
 
@@ -215,16 +216,17 @@ class _Writer:
         _extra(out, obj.extra)
 
     def _classifications(self, out: list[str], obj: MetadataObject, owner: str, ids: _SubIds) -> None:
+        classified = _classified(owner)
         if not isinstance(obj, Folder):
             for author in obj.authors:
-                _author(out, self.authors, author, owner, ids)
+                out += (self.authors, ids.next(), classified, _author(author))
         for head, value_of, single in self.codes:
             value = value_of(obj)
             if value:
                 for code in (value,) if single else value:
-                    _code(out, head, code, owner, ids)
+                    out += (head, ids.next(), classified, _code(code))
         if self.marker:
-            out.append(f'<rim:Classification id="{ids.next()}" classifiedObject="{owner}"{self.marker}')
+            out += ('<rim:Classification id="', ids.next(), classified, self.marker)
 
 
 def _association(obj: Association, object_type: str | None, head: str, ids: _SubIds) -> str:
@@ -240,7 +242,8 @@ def _association(obj: Association, object_type: str | None, head: str, ids: _Sub
     _international(out, "Name", obj.name)
     _international(out, "Description", obj.comments)
     for code in obj.documentation:
-        _code(out, _classification(ASSOCIATION_DOCUMENTATION_SCHEME), code, owner, ids)
+        head = _classification(ASSOCIATION_DOCUMENTATION_SCHEME)
+        out += (head, ids.next(), _classified(owner), _code(code))
     out.append("</rim:Association>")
     return "".join(out)
 
@@ -249,6 +252,10 @@ def _classification(scheme: str) -> str:
     return (
         f'<rim:Classification objectType="{CLASSIFICATION_OBJECT_TYPE}" classificationScheme="{scheme}" id="'
     )
+
+
+def _classified(owner: str) -> str:
+    return f'" classifiedObject="{owner}"'
 
 
 def _identifier(owner: Owner, row: Attribute) -> tuple[str, str, Callable[[Any], Any]]:
@@ -264,25 +271,27 @@ def _identifier(owner: Owner, row: Attribute) -> tuple[str, str, Callable[[Any],
     return head, tail, attrgetter(row.field)
 
 
-def _code(out: list[str], head: str, code: Code, owner: str, ids: _SubIds) -> None:
-    out.append(
-        f'{head}{ids.next()}" classifiedObject="{owner}" nodeRepresentation="{_attribute(code.code)}">'
-        f"{_CODING_SCHEME}{_text(code.scheme)}{_SLOT_END}"
-    )
-    if code.extra:
-        _extra(out, code.extra)
+@repeated
+def _code(code: Code) -> str:
+    """A code's Classification behind the id of its owner."""
+    out = [f' nodeRepresentation="{_attribute(code.code)}">{_CODING_SCHEME}{_text(code.scheme)}{_SLOT_END}']
+    _extra(out, code.extra)
     _international(out, "Name", code.display)
     out.append("</rim:Classification>")
+    return "".join(out)
 
 
-def _author(out: list[str], head: str, author: Author, owner: str, ids: _SubIds) -> None:
-    out.append(f'{head}{ids.next()}" classifiedObject="{owner}" nodeRepresentation="">')
+@repeated
+def _author(author: Author) -> str:
+    """An author's Classification behind the id of its owner."""
+    out = [' nodeRepresentation="">']
     for slot, value_of, single in _AUTHOR_SLOTS:
         value = value_of(author)
         if value:
             out += (slot, _text(value) if single else _NEXT_VALUE.join(map(_text, value)), _SLOT_END)
     _extra(out, author.extra)
     out.append("</rim:Classification>")
+    return "".join(out)
 
 
 def _extra(out: list[str], slots: Iterable[Slot]) -> None:

@@ -80,12 +80,12 @@ class SpoolSink:
 class TakenPart:
     """The octets of a spool file that has no name any more: they go with the last reference to this."""
 
-    __slots__ = ("_fd", "_ring", "_token")
+    __slots__ = ("_fd", "_ring", "_size", "_token")
 
     def __init__(self, fd: int, part: StagedPart, ring: KeyRing | None) -> None:
-        sealed = os.fstat(fd).st_size != part.size
         self._fd = fd
-        self._ring = ring if sealed else None
+        self._size = os.fstat(fd).st_size
+        self._ring = ring if self._size != part.size else None
         self._token = part.token
 
     def __iter__(self) -> Iterator[bytes]:
@@ -94,7 +94,7 @@ class TakenPart:
 
     def _kept(self) -> Iterator[bytes]:
         at = 0
-        while chunk := os.pread(self._fd, CHUNK, at):
+        while chunk := os.pread(self._fd, min(CHUNK, self._size - at), at):  # no more room than is needed
             at += len(chunk)
             yield chunk
 
