@@ -48,15 +48,17 @@ class Prepared:
         database = connection.dialect.name
         return fetch(connection, self._texts[database], self._arranged(database, parameters))
 
-    def run(self, connection: Connection, rows: Sequence[Parameters]) -> None:
-        """Run it for each of ``rows``, which yields none."""
+    def run(self, connection: Connection, rows: Sequence[Parameters]) -> int:
+        """Run it for each of ``rows``, which yields none; returns how many rows it has written."""
         database = connection.dialect.name
         statement = self._texts[database]
         driver: Any = connection.connection.dbapi_connection
         try:
-            driver.cursor().executemany(statement, [self._arranged(database, row) for row in rows])
+            cursor = driver.cursor()
+            cursor.executemany(statement, [self._arranged(database, row) for row in rows])
         except connection.dialect.loaded_dbapi.Error as error:
             _raise(connection, error, statement)
+        return int(cursor.rowcount)
 
     def _arranged(self, database: str, parameters: Parameters) -> Parameters | list[Any]:
         """All parameters: by name, or in order where the driver is quicker so."""

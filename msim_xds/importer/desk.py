@@ -28,6 +28,7 @@ from msim_xds.importer.progress import Journal, Progress
 from msim_xds.importer.report import Outcome, Remark, Report
 from msim_xds.metadata.ebrim import Reading, Stored
 from msim_xds.registry import holdings, patients
+from msim_xds.registry.batch import Batch, NotTogether
 from msim_xds.registry.drafts import Draft
 from msim_xds.registry.history import as_history
 from msim_xds.registry.registration import Registration
@@ -237,7 +238,7 @@ class Desk:
                 raise Overtaken(f"{self._order.key}: this import was begun anew or is at another place")
             # What another process of this import was still committing when it was ended is done.
             group = [each for each in group if each.task.number >= before.position]
-            remarks = list(self._remarks(connection, group))
+            remarks = self._remarks(connection, group)
             counts = Counter(remark.outcome for remark in remarks)
             worth_telling = (each for each in remarks if each.findings or each.notes)
             after = replace(
@@ -251,38 +252,59 @@ class Desk:
             self._journal.save(connection, after)
         return after
 
-    def _remarks(self, connection: Connection, group: Sequence[Prepared]) -> Iterator[Remark]:
+    def _remarks(self, connection: Connection, group: Sequence[Prepared]) -> list[Remark]:
         """Register each, and say what became of it; the empty ones are passed over."""
+        try:
+            with savepoint(connection, NotTogether):
+                return self._together(connection, group)
+        except NotTogether:
+            return list(self._one_by_one(connection, group))
+
+    def _together(self, connection: Connection, group: Sequence[Prepared]) -> list[Remark]:
+        """The quick way. Raises NotTogether, after which nothing of it may be kept."""
+        drafts = [each.draft for each in group if each.draft is not None]
+        batch = Batch(connection, self._services.registration, drafts)
+        remarks: list[Remark] = []
+        documents: list[StoredDocument] = []
+        for each in group:
+            if (refused := _refused_before(each)) is not None:
+                remarks.append(refused)
+            elif each.draft is not None:
+                if each.composed.wanted:
+                    batch.write()
+                try:
+                    draft, notes = self._completed(connection, each)
+                    is_new = batch.register(draft)
+                except Refused as refusal:
+                    remarks.append(Remark(each.task.name, Outcome.REFUSED, refusal.findings))
+                    continue
+                remarks.append(_accepted(each, draft, notes, is_new=is_new))
+                documents += _documents(draft, each) if is_new else ()
+        batch.write()
+        if not self._services.index.add_together(connection, documents):
+            raise NotTogether
+        return remarks
+
+    def _one_by_one(self, connection: Connection, group: Sequence[Prepared]) -> Iterator[Remark]:
+        """The way on which each submission hears of what only the database knows, such as a race lost."""
         drafts = [each.draft for each in group if each.draft is not None]
         patients.lock_all(connection, {draft.patient for draft in drafts} - {""})
-        digests = self._digests(connection, drafts)
         for each in group:
-            if each.findings:
-                yield Remark(each.task.name, Outcome.REFUSED, each.findings)
+            if (refused := _refused_before(each)) is not None:
+                yield refused
             elif each.draft is not None:
-                yield self._registered(connection, each, digests)
+                yield self._registered(connection, each)
 
-    def _digests(self, connection: Connection, drafts: Sequence[Draft]) -> dict[str, bytes | None]:
-        """Digests of those submissions that are there already, by the uniqueId of their SubmissionSet."""
-        wanted = {_set_id(draft) for draft in drafts} - {""}
-        known = holdings.identities(connection, wanted) if wanted else {}
-        return {unique_id: each.submission_digest for unique_id, each in known.items()}
-
-    def _registered(
-        self, connection: Connection, prepared: Prepared, digests: dict[str, bytes | None]
-    ) -> Remark:
-        name = prepared.task.name
+    def _registered(self, connection: Connection, prepared: Prepared) -> Remark:
         try:
             draft, notes = self._completed(connection, prepared)
-            if digests.get(_set_id(draft)) == draft.digest and prepared.is_acceptable:
-                return Remark(name, Outcome.PRESENT)
             with savepoint(connection, Refused):
-                warnings = self._services.registration.register(connection, draft)
-                self._services.index.add(connection, _documents(draft, prepared), registered=True)
+                is_new = self._services.registration.register(connection, draft)
+                if is_new:
+                    self._services.index.add(connection, _documents(draft, prepared), registered=True)
         except Refused as refused:
-            return Remark(name, Outcome.REFUSED, refused.findings)
-        digests[_set_id(draft)] = draft.digest  # the batch may hold it twice
-        return Remark(name, Outcome.IMPORTED, warnings, [*prepared.composed.notes, *notes])
+            return Remark(prepared.task.name, Outcome.REFUSED, refused.findings)
+        return _accepted(prepared, draft, notes, is_new=is_new)
 
     def _completed(self, connection: Connection, prepared: Prepared) -> tuple[Draft, list[str]]:
         """The draft with the relations that needed the registry. Raises Refused.
@@ -314,9 +336,16 @@ def _groups(prepared: Sequence[Prepared]) -> Iterator[list[Prepared]]:
         yield group
 
 
-def _set_id(draft: Draft) -> str:
-    sets = draft.submission.submission_sets
-    return (sets[0].unique_id or "") if sets else ""
+def _refused_before(prepared: Prepared) -> Remark | None:
+    """What became of one that is no submission, if it is none."""
+    return Remark(prepared.task.name, Outcome.REFUSED, prepared.findings) if prepared.findings else None
+
+
+def _accepted(prepared: Prepared, draft: Draft, notes: Sequence[str], *, is_new: bool) -> Remark:
+    if not is_new:
+        return Remark(prepared.task.name, Outcome.PRESENT)
+    notes = [*prepared.composed.notes, *notes]
+    return Remark(prepared.task.name, Outcome.IMPORTED, draft.findings, notes)
 
 
 def _documents(draft: Draft, prepared: Prepared) -> list[StoredDocument]:

@@ -18,7 +18,8 @@ class Admission:
     """Finds the patient that a message names; ``patients.policy`` decides on those not met before."""
 
     def __init__(self, settings: Settings) -> None:
-        self._takes_any = settings.patients.policy is PatientPolicy.OPEN
+        #: Whether a patient not met before is taken in with the first submission.
+        self.takes_any: Final = settings.patients.policy is PatientPolicy.OPEN
 
     def lock(self, connection: Connection, cx: str, *, add: bool) -> Patient | None:
         """The patient; None for one not met before, who is added where ``add`` and policy say so.
@@ -29,7 +30,7 @@ class Admission:
         if not cx:
             return None
         patient = patients.lock(connection, cx)
-        if patient is None and self._takes_any and add:
+        if patient is None and self.takes_any and add:
             patient = patients.add(connection, cx)
         return patient
 
@@ -37,7 +38,7 @@ class Admission:
         """That the patient's id is not in use."""
         if patient is not None and patient.survivor_id is not None:
             problem = "this id was merged into another patient's"
-        elif not cx or self._takes_any or (patient is not None and patient.announced):
+        elif not cx or self.takes_any or (patient is not None and patient.announced):
             return []
         else:
             problem = "this patient is not known to the registry"

@@ -87,6 +87,12 @@ class Draft:
         return (sets[0].patient_id or "").strip() if len(sets) == 1 else ""
 
     @property
+    def refers_outside(self) -> bool:
+        """Whether an Association has an end that is not part of the submission."""
+        own = {thing.entry_uuid for thing in self.submission.objects()}
+        return any(not own.issuperset((link.source, link.target)) for link in self.submission.associations)
+
+    @property
     def set_place(self) -> str:
         """How findings name the SubmissionSet."""
         sets = self.submission.submission_sets

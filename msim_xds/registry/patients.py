@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
@@ -49,10 +49,13 @@ _NAMES: Final = Prepared(select(patient.c.id, patient.c.cx).where(among(patient.
 #: nothing on SQLite, which has one writer.
 _LOCK: Final = Prepared(_FIND.with_for_update(key_share=True))
 _LOCK_ALL: Final = Prepared(
-    select(patient.c.id)
+    select(patient.c.cx, patient.c.id, patient.c.announced, patient.c.survivor_id)
     .where(among(patient.c.cx, bindparam("given")))
     .order_by(patient.c.cx)
     .with_for_update(key_share=True)
+)
+_ADD_ALL: Final = Prepared(
+    insert(patient).values({name: bindparam(name) for name in ("id", "cx", "announced")})
 )
 _ADD: Final = {
     "sqlite": insert(patient),
@@ -99,10 +102,12 @@ def lock(connection: Connection, cx: str) -> Patient | None:
     return _patient(_LOCK.rows(connection, {"cx": cx.strip()}))
 
 
-def lock_all(connection: Connection, cxs: Collection[str]) -> None:
+def lock_all(connection: Connection, cxs: Collection[str]) -> dict[str, Patient]:
     """Lock those that are known, in one order for all, so that two batches cannot wait for each other."""
-    if cxs:
-        _LOCK_ALL.rows(connection, {"given": given(connection, cxs)})
+    if not cxs:
+        return {}
+    rows = _LOCK_ALL.rows(connection, {"given": given(connection, cxs)})
+    return {cx: Patient(key, bool(announced), survivor) for cx, key, announced, survivor in rows}
 
 
 def add(connection: Connection, cx: str, *, announced: bool = False) -> Patient:
@@ -114,6 +119,13 @@ def add(connection: Connection, cx: str, *, announced: bool = False) -> Patient:
     if added is None:
         raise RuntimeError("a patient that was just added is not there")
     return added
+
+
+def add_all(connection: Connection, met: Mapping[str, Patient]) -> None:
+    """Add patients by their CX; raises IntegrityError where another writer was faster."""
+    if met:
+        rows = [{"id": each.id, "cx": cx, "announced": each.announced} for cx, each in sorted(met.items())]
+        _ADD_ALL.run(connection, rows)
 
 
 def announce(connection: Connection, patient_id: int, demographics: Demographics, now: str) -> None:

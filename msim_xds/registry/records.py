@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import BindParameter, Connection, Table, bindparam, insert, update
@@ -37,6 +38,7 @@ _CLAIM: Final = {
     ),
 }
 _CLAIM_ONE: Final = Prepared(_CLAIM)
+_ADD_IDENTITIES: Final = Prepared(insert(unique_identity))
 _GIVEN: Final[BindParameter[Any]] = bindparam("given")
 #: An object and an Association never have the same id, so each table finds its own.
 _SET_STATUS: Final = {
@@ -56,12 +58,80 @@ _TOUCH: Final = (
 )
 
 
-def claim_unique_ids(connection: Connection, things: Iterable[MetadataObject], digest: bytes) -> set[str]:
-    """Note the first use of every uniqueId that is free; those that are not come back.
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What registrations add, on its way into the tables."""
 
-    One that another transaction is just taking is waited for.
-    """
-    rows = {
+    objects: list[Row] = field(default_factory=list)
+    codes: list[Row] = field(default_factory=list)
+    authors: list[Row] = field(default_factory=list)
+    references: list[Row] = field(default_factory=list)
+    associations: list[Row] = field(default_factory=list)
+
+    def add_objects(self, patient_id: int, numbered: Iterable[tuple[int, ObjectDraft]]) -> None:
+        """Take sets, entries and folders with everything that is searched for."""
+        for key, draft in numbered:
+            columns = draft.columns
+            self.objects.append(
+                columns.row
+                | {
+                    "id": key,
+                    "patient_id": patient_id,
+                    "dictionary_id": draft.dictionary_id,
+                    "fragment": draft.fragment,
+                }
+            )
+            self.codes.extend({"object_id": key, "attribute": n, "code": code} for n, code in columns.codes)
+            self.references.extend({"object_id": key, "value": value} for value in columns.references)
+            self.authors.extend(
+                {"object_id": key, "position": position, "person": person, "person_folded": fold(person)}
+                for position, person in enumerate(columns.persons)
+            )
+
+    def add_associations(
+        self, patient_id: int, numbered: Iterable[tuple[int, AssociationDraft]], keys: Mapping[str, int]
+    ) -> None:
+        """Take associations; ``keys`` gives the ids of what they name."""
+        self.associations.extend(
+            {
+                "id": key,
+                "patient_id": patient_id,
+                "entry_uuid": draft.association.entry_uuid,
+                "type": ASSOCIATION_TYPE[AssociationType(draft.association.type)],
+                "status": APPROVED,
+                "source_object": keys[draft.association.source],
+                "target_object": keys[draft.association.target],
+                "home": draft.association.home,
+                "dictionary_id": draft.dictionary_id,
+                "fragment": draft.fragment,
+            }
+            for key, draft in numbered
+        )
+
+    def extend(self, others: Rows) -> None:
+        """Take what ``others`` hold."""
+        self.objects.extend(others.objects)
+        self.codes.extend(others.codes)
+        self.authors.extend(others.authors)
+        self.references.extend(others.references)
+        self.associations.extend(others.associations)
+
+    def insert(self, connection: Connection) -> None:
+        """Write them all."""
+        for statement, rows in (
+            (_ADD_OBJECTS, self.objects),
+            (_ADD_CODES, self.codes),
+            (_ADD_AUTHORS, self.authors),
+            (_ADD_REFERENCES, self.references),
+            (_ADD_ASSOCIATIONS, self.associations),
+        ):
+            if rows:
+                statement.run(connection, rows)
+
+
+def identities_of(things: Iterable[MetadataObject], digest: bytes) -> dict[str, Row]:
+    """What is noted at the first use of each uniqueId, by uniqueId."""
+    return {
         thing.unique_id: {
             "unique_id": thing.unique_id,
             "kind": int(thing.kind),
@@ -72,9 +142,17 @@ def claim_unique_ids(connection: Connection, things: Iterable[MetadataObject], d
         for thing in things
         if thing.unique_id is not None
     }
+
+
+def claim_unique_ids(connection: Connection, things: Iterable[MetadataObject], digest: bytes) -> set[str]:
+    """Note the first use of every uniqueId that is free; those that are not come back.
+
+    One that another transaction is just taking is waited for.
+    """
+    rows = identities_of(things, digest)
     if not rows:
         return set()
-    ordered = [rows[unique_id] for unique_id in sorted(rows)]  # one order for all, so that none deadlock
+    ordered = _ordered(rows)
     if connection.dialect.name == "sqlite":  # where no round trip is saved by sending them together
         free = {unique_id for row in ordered for (unique_id,) in _CLAIM_ONE.rows(connection, row)}
     else:
@@ -82,63 +160,15 @@ def claim_unique_ids(connection: Connection, things: Iterable[MetadataObject], d
     return rows.keys() - free
 
 
-def add_objects(connection: Connection, patient_id: int, numbered: Iterable[tuple[int, ObjectDraft]]) -> None:
-    """Insert sets, entries and folders with everything that is searched for."""
-    objects: list[Row] = []
-    codes: list[Row] = []
-    authors: list[Row] = []
-    references: list[Row] = []
-    for key, draft in numbered:
-        columns = draft.columns
-        objects.append(
-            columns.row
-            | {
-                "id": key,
-                "patient_id": patient_id,
-                "dictionary_id": draft.dictionary_id,
-                "fragment": draft.fragment,
-            }
-        )
-        codes += ({"object_id": key, "attribute": n, "code": code} for n, code in columns.codes)
-        references += ({"object_id": key, "value": value} for value in columns.references)
-        authors += (
-            {"object_id": key, "position": position, "person": person, "person_folded": fold(person)}
-            for position, person in enumerate(columns.persons)
-        )
-    for statement, rows in (
-        (_ADD_OBJECTS, objects),
-        (_ADD_CODES, codes),
-        (_ADD_AUTHORS, authors),
-        (_ADD_REFERENCES, references),
-    ):
-        if rows:
-            statement.run(connection, rows)
-
-
-def add_associations(
-    connection: Connection,
-    patient_id: int,
-    numbered: Sequence[tuple[int, AssociationDraft]],
-    keys: Mapping[str, int],
-) -> None:
-    """Insert associations; ``keys`` gives the ids of what they name."""
-    rows = [
-        {
-            "id": key,
-            "patient_id": patient_id,
-            "entry_uuid": draft.association.entry_uuid,
-            "type": ASSOCIATION_TYPE[AssociationType(draft.association.type)],
-            "status": APPROVED,
-            "source_object": keys[draft.association.source],
-            "target_object": keys[draft.association.target],
-            "home": draft.association.home,
-            "dictionary_id": draft.dictionary_id,
-            "fragment": draft.fragment,
-        }
-        for key, draft in numbered
-    ]
+def add_identities(connection: Connection, rows: Mapping[str, Row]) -> None:
+    """Note the first use of uniqueIds, by uniqueId; raises IntegrityError where one is not free."""
     if rows:
-        _ADD_ASSOCIATIONS.run(connection, rows)
+        _ADD_IDENTITIES.run(connection, _ordered(rows))
+
+
+def _ordered(rows: Mapping[str, Row]) -> list[Row]:
+    """In one order for all transactions, so that none deadlock."""
+    return [rows[unique_id] for unique_id in sorted(rows)]
 
 
 def deprecate(connection: Connection, entries: Collection[int]) -> None:

@@ -5,13 +5,14 @@ Source: ITI TF-2 3.42.4.1.3, ITI TF-3 4.2.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from msim_xds.database.engine import allocate
-from msim_xds.findings import Finding, Refused, errors
+from msim_xds.findings import Refused, errors
 from msim_xds.ihe.names import AssociationType
 from msim_xds.ihe.transactions import Transaction
 from msim_xds.metadata.digest import submission_digest
@@ -23,11 +24,45 @@ from msim_xds.registry.admission import Admission
 from msim_xds.registry.drafts import Draft, Drafter
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.history import as_they_were
-from msim_xds.registry.holdings import Identity
+from msim_xds.registry.holdings import Held, Identity
 from msim_xds.registry.lifecycle import consequences
+from msim_xds.registry.patients import Patient
 from msim_xds.registry.races import told_to_the_sender
+from msim_xds.registry.records import Rows
 from msim_xds.registry.store_rules import REPLACING, Facts
 from msim_xds.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the registry says of a submission at first glance.
+
+    Attributes:
+        patient: whom it names.
+        held: what it mentions, by entryUUID.
+        identities: first use of its uniqueIds.
+    """
+
+    patient: Patient | None
+    held: Mapping[str, Held]
+    identities: Mapping[str, Identity]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an accepted submission does to the registry, but for its uniqueIds.
+
+    Attributes:
+        rows: what it adds.
+        outdated: keys of entries that become Deprecated.
+        grown: keys of Folders that gain an entry.
+        moment: their new lastUpdateTime.
+    """
+
+    rows: Rows
+    outdated: Collection[int]
+    grown: Collection[int]
+    moment: str
 
 
 class Registration:
@@ -50,7 +85,7 @@ class Registration:
         new_uuid: Callable[[], str],
     ) -> None:
         self._drafter = Drafter(codec, rules, clock, new_uuid)
-        self._admission = Admission(settings)
+        self.admission = Admission(settings)
         self._new_uuid = new_uuid
         self._clock = clock
 
@@ -66,53 +101,82 @@ class Registration:
         digest = submission_digest(sent)
         return any(each.submission_digest == digest for each in first.values())
 
-    def register(self, connection: Connection, draft: Draft) -> tuple[Finding, ...]:
+    def register(self, connection: Connection, draft: Draft) -> bool:
         """Register a submission. A retry of one that is registered already changes nothing.
 
         Args:
             connection: of a write transaction, which the caller rolls back on an exception.
-            draft: the submission.
+            draft: the submission; its findings are the warnings.
 
         Returns:
-            Warnings.
+            False where this very submission was registered already.
 
         Raises:
             Refused: with every finding.
         """
         refused = bool(errors(draft.findings))
-        patient = self._admission.lock(connection, draft.patient, add=not refused)
-        patient_id = None if patient is None else patient.id
-        facts = _facts(connection, draft, patient_id, _identities(connection, draft, refused=refused))
-        if not refused and _is_retry(draft, facts):
-            return draft.findings
+        patient = self.admission.lock(connection, draft.patient, add=not refused)
+        identities = _identities(connection, draft, refused=refused)
+        known = Known(patient, holdings.objects(connection, draft.mentioned), identities)
+        change = self.change(connection, draft, known, lambda count: allocate(connection, count))
+        if change is None:
+            return False
+        with told_to_the_sender():
+            change.rows.insert(connection)
+        records.deprecate(connection, change.outdated)
+        records.touch_folders(connection, change.grown, change.moment)
+        return True
+
+    def change(
+        self, connection: Connection, draft: Draft, known: Known, allocated: Callable[[int], Sequence[int]]
+    ) -> Change | None:
+        """What follows from a submission, for the caller to carry out; None if it is registered already.
+
+        Args:
+            connection: of the write transaction in which ``known`` was learnt.
+            draft: the submission.
+            known: what the registry says of it.
+            allocated: gives so many fresh ids, ascending.
+
+        Raises:
+            Refused: with every finding.
+        """
+        if not errors(draft.findings) and _is_retry(draft, known.identities):
+            return None
+        facts = _facts(connection, draft, known)
         found = [
             *draft.findings,
-            *self._admission.findings(draft.patient, patient, draft.set_place),
+            *self.admission.findings(draft.patient, known.patient, draft.set_place),
             *store_rules.findings(draft.submission, draft.places, facts),
         ]
-        if patient_id is None or errors(found):
+        if facts.patient_id is None or errors(found):
             raise Refused(found)
-        self._write(connection, draft, facts, patient_id)
-        return draft.findings
+        return self._change(connection, draft, facts, facts.patient_id, allocated)
 
-    def _write(self, connection: Connection, draft: Draft, facts: Facts, patient_id: int) -> None:
-        """Write all but the uniqueIds, which are claimed; all checks have passed."""
-        change = consequences(connection, draft.submission, facts, self._new_uuid)
-        links = (*draft.associations, *self._drafter.associations(change.memberships))
-        ids = allocate(connection, len(draft.objects) + len(links))
+    def _change(
+        self,
+        connection: Connection,
+        draft: Draft,
+        facts: Facts,
+        patient_id: int,
+        allocated: Callable[[int], Sequence[int]],
+    ) -> Change:
+        """What follows from a submission that has passed all checks."""
+        follows = consequences(connection, draft.submission, facts, self._new_uuid)
+        links = (*draft.associations, *self._drafter.associations(follows.memberships))
+        ids = allocated(len(draft.objects) + len(links))
         things = list(zip(ids, draft.objects, strict=False))
         numbered = list(zip(ids[len(things) :], links, strict=True))
         keys = {uuid: held.id for uuid, held in facts.held.items()}
-        keys.update(change.grown)
+        keys.update(follows.grown)
         keys.update((thing.columns.row["entry_uuid"], key) for key, thing in things)
         keys.update((link.association.entry_uuid, key) for key, link in numbered)
         if draft.signatures:
             self._add_signatures(connection, draft)
-        with told_to_the_sender():
-            records.add_objects(connection, patient_id, things)
-            records.add_associations(connection, patient_id, numbered, keys)
-        records.deprecate(connection, change.outdated)
-        records.touch_folders(connection, change.grown.values(), draft.last_update_time)
+        rows = Rows()
+        rows.add_objects(patient_id, things)
+        rows.add_associations(patient_id, numbered, keys)
+        return Change(rows, follows.outdated, follows.grown.values(), draft.last_update_time)
 
     def _add_signatures(self, connection: Connection, draft: Draft) -> None:
         """Keep what the documents' signatures came to, and have it shown with their entries."""
@@ -135,12 +199,10 @@ def _identities(connection: Connection, draft: Draft, *, refused: bool) -> dict[
     return holdings.identities(connection, taken)
 
 
-def _facts(
-    connection: Connection, draft: Draft, patient_id: int | None, identities: Mapping[str, Identity]
-) -> Facts:
-    """Ask the registry for what it holds of the submission."""
+def _facts(connection: Connection, draft: Draft, known: Known) -> Facts:
+    """What is known of a submission, and what the registry holds of its relations."""
     submission = draft.submission
-    held = holdings.objects(connection, draft.mentioned)
+    held = known.held
     if draft.is_history:
         targets = {link.target for link in submission.associations if link.type in REPLACING}
         held = as_they_were(connection, held, targets)
@@ -150,10 +212,11 @@ def _facts(
         if link.type == AssociationType.APND and link.target in held
     }
     transforms = holdings.transforms(connection, appended)
-    return Facts(patient_id, held, identities, frozenset(transforms))
+    patient_id = None if known.patient is None else known.patient.id
+    return Facts(patient_id, held, known.identities, frozenset(transforms))
 
 
-def _is_retry(draft: Draft, facts: Facts) -> bool:
+def _is_retry(draft: Draft, identities: Mapping[str, Identity]) -> bool:
     """Whether the registry has this very submission already."""
-    first = facts.identities.get(draft.submission.submission_sets[0].unique_id or "")
+    first = identities.get(draft.submission.submission_sets[0].unique_id or "")
     return first is not None and first.submission_digest == draft.digest

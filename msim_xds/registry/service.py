@@ -26,7 +26,7 @@ class RegistryService:
         request.concerns = submitted(reading.submission)
         draft = self._registration.draft(reading, request.transaction)
         with self._database.write() as connection:
-            warnings = self._registration.register(connection, draft)
-            request.record(connection, warnings)
+            self._registration.register(connection, draft)
+            request.record(connection, draft.findings)
         status = ResponseStatus.SUCCESS
-        return Answer([registry_response(status, warnings)], status, warnings)
+        return Answer([registry_response(status, draft.findings)], status, draft.findings)

@@ -147,10 +147,12 @@ class Updates:
         keys |= {end.entry_uuid: end.id for copy in changes.copies for end in copy.original[-2:]}
         keys |= {thing.columns.row["entry_uuid"]: key for key, thing in things}
         keys |= {link.association.entry_uuid: key for key, link in numbered}
+        rows = records.Rows()
+        rows.add_objects(facts.patient_id, things)
+        rows.add_associations(facts.patient_id, numbered, keys)
         records.supersede(connection, changes.superseded)
         with told_to_the_sender():
-            records.add_objects(connection, facts.patient_id, things)
-            records.add_associations(connection, facts.patient_id, numbered, keys)
+            rows.insert(connection)
         for status in sorted(set(changes.statuses.values())):
             chosen = [keys[uuid] for uuid, new in changes.statuses.items() if new == status]
             records.set_status(connection, chosen, status)

@@ -80,6 +80,12 @@ _ADD: Final = Prepared(
         "postgresql": _adding(postgresql.insert(stored_document)).returning(stored_document.c.unique_id),
     }
 )
+_ADD_ALL: Final = Prepared(
+    {
+        "sqlite": _adding(sqlite.insert(stored_document)),
+        "postgresql": _adding(postgresql.insert(stored_document)),
+    }
+)
 _FIND_ONE: Final = Prepared(select(*_COLUMNS).where(stored_document.c.unique_id == bindparam("unique_id")))
 _FIND: Final = select(*_COLUMNS).where(
     stored_document.c.unique_id.in_(bindparam("unique_ids", expanding=True))
@@ -174,18 +180,8 @@ class DocumentIndex:
                 removed as an orphan since it was committed (XDSRepositoryBusy).
         """
         findings: list[Finding] = []
-        # One order for all, so that two submissions of the same documents cannot wait for each other.
-        for document in sorted(documents, key=lambda each: each.unique_id):
-            values = {
-                "unique_id": document.unique_id,
-                "sha256": document.sha256,
-                "sha1": document.sha1,
-                "xxh3": document.xxh3,
-                "size": document.size,
-                "mime_type": document.mime_type,
-                "registered": registered,
-                "stored_at": self._clock().isoformat(timespec="seconds"),
-            }
+        for document in _ordered(documents):
+            values = self._row(document, registered=registered)
             if not _ADD.rows(connection, values):
                 findings += _conflict(
                     document, self.find(connection, [document.unique_id])[document.unique_id]
@@ -194,6 +190,16 @@ class DocumentIndex:
                 findings.append(_removed_meanwhile(document))
         if findings:
             raise Refused(findings)
+
+    def add_together(self, connection: Connection, documents: Sequence[StoredDocument]) -> bool:
+        """Like ``add`` for the documents of many submissions that the registry has accepted.
+
+        Returns:
+            False where one of them cannot be kept: the caller undoes this and adds them one by one.
+        """
+        rows = [self._row(document, registered=True) for document in _ordered(documents)]
+        written = _ADD_ALL.run(connection, rows) if rows else 0
+        return written == len(rows) and all(self._store.stat(each.sha256) for each in documents)
 
     def remove(self, connection: Connection, documents: Sequence[StoredDocument]) -> None:
         """Take back rows that the registry has refused; registered ones stay."""
@@ -244,6 +250,18 @@ class DocumentIndex:
         """Those of the blobs that a row names."""
         return set(connection.execute(_REFERRED, {"sha256s": list(sha256s)}).scalars())
 
+    def _row(self, document: StoredDocument, *, registered: bool) -> dict[str, Any]:
+        return {
+            "unique_id": document.unique_id,
+            "sha256": document.sha256,
+            "sha1": document.sha1,
+            "xxh3": document.xxh3,
+            "size": document.size,
+            "mime_type": document.mime_type,
+            "registered": registered,
+            "stored_at": self._clock().isoformat(timespec="seconds"),
+        }
+
     @contextmanager
     def deletion(self, database: Database) -> Iterator[Connection]:
         """A transaction in which blobs that no row names may be deleted; keep it short, writers wait."""
@@ -256,6 +274,11 @@ class DocumentIndex:
 def _document(row: Sequence[Any]) -> StoredDocument:
     unique_id, sha256, sha1, xxh3, size, mime_type, registered = row
     return StoredDocument(unique_id, sha256, sha1, xxh3, size, mime_type, bool(registered))
+
+
+def _ordered(documents: Iterable[StoredDocument]) -> list[StoredDocument]:
+    """In one order for all, so that two submissions of the same documents cannot wait for each other."""
+    return sorted(documents, key=lambda each: each.unique_id)
 
 
 def _conflict(document: StoredDocument, other: StoredDocument) -> Iterator[Finding]:

@@ -60,11 +60,11 @@ class LocalRegistrar:
         if not errors(draft.findings):
             keep()
         with self._database.write() as connection:
-            warnings = self._registration.register(connection, draft)  # refuses a draft with errors
+            self._registration.register(connection, draft)  # refuses a draft with errors
             self._index.add(connection, documents, registered=True)
             if record is not None:
-                record(connection, warnings)
-        return warnings
+                record(connection, draft.findings)
+        return draft.findings
 
     def knows(self, reading: Reading) -> bool:
         """Whether this very submission is registered already, so that it is a retry."""

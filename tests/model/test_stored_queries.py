@@ -169,6 +169,7 @@ def store(registry: Registry, model: Model) -> None:
         keys = {cx: patients.add(connection, cx).id for cx in model.patients}
         names = [*model.objects, *(a.entry_uuid for a in model.links)]
         ids = dict(zip(names, allocate(connection, len(names)), strict=True))
+        rows = records.Rows()
         for entry_uuid, thing in model.objects.items():
             columns = columns_of(thing, None)
             status = (
@@ -176,11 +177,12 @@ def store(registry: Registry, model: Model) -> None:
             )
             columns.row.update(status=status, version=model.versions.get(entry_uuid, 1))
             draft = ObjectDraft(columns, *registry.codec.pack(fragments.write(thing)))
-            records.add_objects(connection, keys[thing.patient_id or ""], [(ids[entry_uuid], draft)])
+            rows.add_objects(keys[thing.patient_id or ""], [(ids[entry_uuid], draft)])
         for link in model.links:
             made = AssociationDraft(link, *registry.codec.pack(fragments.write(link)))
             owner = keys[model.objects[link.source].patient_id or ""]
-            records.add_associations(connection, owner, [(ids[link.entry_uuid], made)], ids)
+            rows.add_associations(owner, [(ids[link.entry_uuid], made)], ids)
+        rows.insert(connection)
         outdated = [a.entry_uuid for a in model.links if model.statuses[a.entry_uuid] == DEPRECATED]
         connection.execute(
             update(association_table)

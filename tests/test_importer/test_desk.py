@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from msim_xds.app import open_node, open_services
-from msim_xds.findings import Finding, Refused
 from msim_xds.importer.desk import Desk, Order, Overtaken
 from msim_xds.importer.plan import make_plan
 from msim_xds.importer.progress import Progress
-from msim_xds.importer.running import begin
+from msim_xds.importer.running import Summary, begin
 from msim_xds.repository import scrub
+from msim_xds.repository.index import StoredDocument
 from msim_xds.settings import LimitSettings, PatientSettings, RegistrySettings, Settings
 from tests.support.metadata import (
     APPROVED,
@@ -587,25 +587,34 @@ def test_a_document_of_no_time_at_all(settings: Settings, tmp_path: Path) -> Non
     assert "no proper time" in remarks(summary)[0]["findings"][0]["problem"]
 
 
-def test_an_orphan_that_is_just_removed_refuses_its_submission_only(
-    settings: Settings, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = versions(source, 2)
-    path = write_manifest(source, [version(0), version(1)])
+def test_an_orphan_that_is_just_removed_refuses_its_submission_only(settings: Settings, source: Path) -> None:
+    names = versions(source, 3)
+    path = write_manifest(source, [version(each) for each in range(3)])
     desk = desk_of(settings, path)
-    add = desk._services.index.add
+    prepared = desk.prepare(list(make_plan(path).tasks(0)))
+    desk._services.store.delete(hashlib.sha256(b"<v>1</v>").hexdigest())
+    progress = desk.register(prepared)
+    assert (progress.imported, progress.refused) == (2, 1)
+    assert codes(Summary(progress, 3, 0, 0)) == {"manifest.jsonl:2": ["XDSRepositoryBusy"]}
+    assert entries(settings) == {names[0]: "Approved", names[2]: "Approved"}
+    assert is_sound(settings).documents == 2
 
-    def add_or_refuse(connection: Any, documents: Any, **options: Any) -> None:
-        add(connection, documents, **options)
-        if documents[0].unique_id == names[0]:
-            raise Refused([Finding("XDSRepositoryBusy", "was just removed")])
 
-    monkeypatch.setattr(type(desk._services.index), "add", lambda _, *a, **k: add_or_refuse(*a, **k))
-    progress = desk.register(desk.prepare(list(make_plan(path).tasks(0))))
-    monkeypatch.undo()
-    assert (progress.imported, progress.refused) == (1, 1)
-    assert entries(settings) == {names[1]: "Approved"}
-    assert is_sound(settings).documents == 1
+def test_a_document_that_the_index_has_with_other_octets_refuses_its_submission_only(
+    settings: Settings, source: Path
+) -> None:
+    names = versions(source, 3)
+    path = write_manifest(source, [version(each) for each in range(3)])
+    desk = desk_of(settings, path)
+    prepared = desk.prepare(list(make_plan(path).tasks(0)))
+    (part,) = prepared[2].composed.parts.values()
+    other = StoredDocument(names[1], part.sha256, part.sha1, part.xxh3, part.size, "text/xml")
+    with desk._services.database.write() as connection:  # as left behind by a registry elsewhere
+        desk._services.index.add(connection, [other], registered=False)
+    progress = desk.register(prepared)
+    assert (progress.imported, progress.refused) == (2, 1)
+    assert codes(Summary(progress, 3, 0, 0)) == {"manifest.jsonl:2": ["XDSNonIdenticalHash"]}
+    assert entries(settings) == {names[0]: "Approved", names[2]: "Approved"}
 
 
 def test_documents_in_an_object_store(s3_settings: Settings, source: Path) -> None:

@@ -79,7 +79,8 @@ class Registering:
         """Warnings of a message that is accepted."""
         draft = self.draft(message)
         with self.database.write() as connection:
-            return self.registration.register(connection, draft)
+            self.registration.register(connection, draft)
+        return draft.findings
 
     def added(self, **options: Any) -> str:
         """entryUUID of an entry just registered."""

@@ -138,6 +138,29 @@ def test_blob_removed_since_its_commit_is_refused(
     assert find(database, index, one.unique_id) == {}
 
 
+def test_added_together(database: Database, index: DocumentIndex, file_store: FileStore) -> None:
+    one, two = document(file_store, b"one"), document(file_store, b"two")
+    add(database, index, one, registered=False)
+    with database.write() as connection:
+        assert index.add_together(connection, [])
+        assert index.add_together(connection, [two, one, two])
+    found = find(database, index, one.unique_id, two.unique_id)
+    assert found == {each.unique_id: replace(each, registered=True) for each in (one, two)}
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["other content", "blob removed"])
+def test_one_that_cannot_be_kept_is_noticed_among_many(
+    database: Database, index: DocumentIndex, file_store: FileStore, gone: bool
+) -> None:
+    one, two, three = (document(file_store, text) for text in (b"one", b"two", b"three"))
+    if gone:
+        file_store.delete(two.sha256)
+    else:
+        add(database, index, replace(one, unique_id=two.unique_id))
+    with database.write() as connection:
+        assert not index.add_together(connection, [one, two, three])
+
+
 def test_deletion_and_submission_exclude_each_other(
     database: Database, index: DocumentIndex, file_store: FileStore
 ) -> None:
