@@ -50,9 +50,12 @@ from msim_xds.ihe.queries import QUERIES, TIMES, Match, Param
 from msim_xds.registry.columns import ASSOCIATION_TYPE, CODE_ATTRIBUTE, SUPERSEDED
 
 Condition = ColumnElement[bool]
+Columns = tuple[ColumnElement[Any], ...]
 
 #: Places in a row. Behind them a row of an ObjectRef has home and entryUUID; a row of a LeafClass has status,
-#: lastUpdateTime and the result of its signatures, which is all that can change in an object's text.
+#: lastUpdateTime and the result of its signatures, which is all that can change in an object's text. A whole
+#: row has behind these what the text is made of: kind, home, dictionary, fragment, and the key of the patient
+#: whom the fragment names, where a merge has changed the object's.
 ID, PATIENT = range(2)
 
 
@@ -83,6 +86,7 @@ class Shape:
         statuses: stored availabilityStatus numbers, empty for any; in the text for the same reason.
         query: id of the row that the parameters belong to.
         params: parameters given, with their number of AND groups.
+        whole: whether rows of whole objects bring along what their texts are made of.
     """
 
     scope: Scope
@@ -93,6 +97,7 @@ class Shape:
     statuses: tuple[int, ...] = ()
     query: str = ""
     params: tuple[tuple[str, int], ...] = ()
+    whole: bool = False
 
 
 _TIMES: Final[Mapping[str, str]] = {
@@ -168,30 +173,38 @@ def object_statement(dialect: Dialect, shape: Shape) -> str:
         ]
     if shape.scope is not Scope.CRITERIA:
         conditions.append(_object_scope(shape))
-    whole = (_OBJECT.status, _OBJECT.last_update_time, _OBJECT.signature_id)
-    columns = whole if shape.leaf else (_OBJECT.home, _OBJECT.entry_uuid)
-    return dialect.text(select(_OBJECT.id, _OBJECT.patient_id, *columns).where(*conditions))
+    changing = (_OBJECT.status, _OBJECT.last_update_time, _OBJECT.signature_id)
+    return dialect.text(select(*_row(shape, registry_object, changing)).where(*conditions))
 
 
 @lru_cache(maxsize=64)
 def association_statement(dialect: Dialect, shape: Shape) -> str:
     """SQL for Associations; binds ``given``, ``limit``, by scope ``targets``, ``holders`` or ``types``."""
     conditions = _association_scope(shape)
-    columns = (_LINK.status, null(), null()) if shape.leaf else (_LINK.home, _LINK.entry_uuid)
-    return dialect.text(select(_LINK.id, _LINK.patient_id, *columns).where(*conditions))
+    changing = (_LINK.status, null(), null())
+    return dialect.text(select(*_row(shape, association, changing)).where(*conditions))
 
 
 @lru_cache(maxsize=4)
 def fragment_statement(dialect: Dialect, table: Table) -> str:
-    """SQL for key, kind, home, dictionary and fragment of objects or associations, by ``given`` keys.
+    """SQL for the keys of objects or associations, and what their texts are made of, by ``given`` keys."""
+    return dialect.text(select(table.c.id, *_made_of(table)).where(among(table.c.id, bindparam("given"))))
 
-    Last in a row is the key of the patient whom the fragment names, where a merge has changed the object's.
-    """
+
+def _row(shape: Shape, table: Table, changing: Columns) -> Columns:
+    """The columns of an object's row; ``changing`` is what can change in its text."""
+    c = table.c
+    if not shape.leaf:
+        return (c.id, c.patient_id, c.home, c.entry_uuid)
+    return (c.id, c.patient_id, *changing, *(_made_of(table) if shape.whole else ()))
+
+
+def _made_of(table: Table) -> Columns:
+    """What a text is made of: kind, home, dictionary and fragment, and whom the fragment names."""
     c, is_link = table.c, table is association
     kind: ColumnElement[Any] = _number(ObjectKind.ASSOCIATION) if is_link else c.kind
     submitted: ColumnElement[Any] = null() if is_link else c.submitted_patient_id
-    columns = (c.id, kind, c.home, c.dictionary_id, c.fragment, submitted)
-    return dialect.text(select(*columns).where(among(table.c.id, bindparam("given"))))
+    return (kind, c.home, c.dictionary_id, c.fragment, submitted)
 
 
 def _object_scope(shape: Shape) -> Condition:

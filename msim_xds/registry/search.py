@@ -74,7 +74,7 @@ class StoredQueries:
     def _collect(self, connection: Connection, query: Query) -> Found:
         limits = self._settings.limits
         limit = limits.query_results if query.leaf else limits.query_references
-        collector = Collector(connection, self._terms, query, limit)
+        collector = Collector(connection, self._terms, query, limit, self._shelf.has_any)
         unknown = collector.unknown_patients() if query.patients else ()
         if unknown and self._settings.search.unknown_patient == "error":
             raise Refused([_unknown_patient(query, cx) for cx in unknown])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table
@@ -22,6 +24,12 @@ _STATUS: Final = {number: status for status, number in STATUS.items()} | {SUPERS
 _SHARE: Final = 4  # an answer that needs more than this part of the shelf is not put on it
 
 Row = tuple[Any, ...]
+#: An object's text: its opening, which many share, and the rest.
+Text = tuple[bytes, bytes]
+
+#: Of a whole row, what a text belongs to; behind it, what the text is made of (see ``compile``).
+_KEY: Final = slice(5)
+_SIGNATURE, _DICTIONARY, _SUBMITTED = 4, 7, 9
 
 
 class Shelf:
@@ -44,50 +52,81 @@ class Shelf:
         self._dialect = dialect
         self._home = home
         self._capacity = capacity
-        self._kept: dict[Row, bytes] = {}
+        self._kept: dict[Row, Text] = {}
+        self._patients: Counter[int] = Counter()  # how many texts of each are kept
         self._size = 0
         self._changing = threading.Lock()
 
+    def has_any(self, patients: Collection[int]) -> bool:
+        """Whether a text of one of these patients is kept; of anybody, where none is named."""
+        return any([patient in self._patients for patient in patients]) if patients else bool(self._kept)
+
     def texts(self, connection: Connection, table: Table, rows: Sequence[Row]) -> list[bytes]:
-        """The objects of LeafClass rows, in this order, without those that are gone."""
+        """The objects of LeafClass rows, in this order and in pieces, without those that are gone.
+
+        Rows may be whole, all of them: then no statement is needed.
+        """
+        if rows and len(rows[0]) > _SUBMITTED:
+            made = self._make(connection, rows)
+            if self._capacity:
+                self._keep(dict(zip([row[_KEY] for row in rows], made, strict=True)))
+            return list(chain.from_iterable(made))
         found = list(map(self._kept.get, rows))
         if None in found:
-            missing = {row[ID]: row for row, text in zip(rows, found, strict=True) if text is None}
-            fresh = dict(self._make(connection, table, missing))
+            missing = self._completed(
+                connection, table, [row for row, text in zip(rows, found, strict=True) if text is None]
+            )
+            made = self._make(connection, missing)
+            fresh = dict(zip([row[_KEY] for row in missing], made, strict=True))
             self._keep(fresh)
             found = [fresh.get(row) if text is None else text for row, text in zip(rows, found, strict=True)]
-        return [text for text in found if text is not None]
+        return list(chain.from_iterable([text for text in found if text is not None]))
 
-    def _make(
-        self, connection: Connection, table: Table, rows: dict[int, Row]
-    ) -> Iterator[tuple[Row, bytes]]:
-        statement = fragment_statement(self._dialect, table)
-        parameters = {"given": given(connection, list(rows)), "limit": len(rows)}
-        found = fetch(connection, statement, parameters)
-        moved = {rows[row[ID]][PATIENT] for row in found if row[-1] is not None}
+    def _completed(self, connection: Connection, table: Table, rows: Sequence[Row]) -> list[Row]:
+        """Whole rows for those that have only what a text belongs to, without those that are gone."""
+        known = {row[ID]: row for row in rows}
+        parameters = {"given": given(connection, list(known)), "limit": len(known)}
+        found = fetch(connection, fragment_statement(self._dialect, table), parameters)
+        return [(*known[key], *made_of) for key, *made_of in found]
+
+    def _make(self, connection: Connection, rows: Sequence[Row]) -> list[Text]:
+        """The texts of whole rows."""
+        moved = {row[PATIENT] for row in rows if row[_SUBMITTED] is not None}
         names = patients.names(connection, moved)
-        signatures = signature_results.find(connection, {row[-1] for row in rows.values()} - {None})
-        for key, kind, home, dictionary, packed, submitted in found:
-            row = rows[key]
-            _, patient, status, last_update_time, signature = row
-            fragment = self._codec.unpacker(dictionary)(packed)
+        signatures = signature_results.find(connection, {row[_SIGNATURE] for row in rows} - {None})
+        unpack = {number: self._codec.unpacker(number) for number in {row[_DICTIONARY] for row in rows}}
+        made = []
+        for _, patient, status, updated, signature, kind, home, dictionary, packed, submitted in rows:
+            fragment = unpack[dictionary](packed)
             if submitted is not None:
                 fragment = with_patient(fragment, ObjectKind(kind), names[patient])
-            if last_update_time is not None:
-                fragment = fill(fragment, last_update_time)
-            if signature in signatures:
+            if updated is not None:
+                fragment = fill(fragment, updated)
+            if signature is not None and signature in signatures:
                 fragment = with_slots(fragment, signatures[signature].slots())
-            yield row, _opening(kind, status, home or self._home) + fragment
+            made.append((_opening(kind, status, home or self._home), fragment))
+        return made
 
-    def _keep(self, fresh: dict[Row, bytes]) -> None:
-        size = sum(map(len, fresh.values()))
+    def _keep(self, fresh: dict[Row, Text]) -> None:
+        size = sum([len(fragment) for _, fragment in fresh.values()])
         if size * _SHARE > self._capacity:
             return
         with self._changing:
-            self._size += size - sum(len(self._kept.pop(row, b"")) for row in fresh)
+            for row in fresh:
+                if row in self._kept:
+                    self._drop(row)
             self._kept.update(fresh)
+            self._patients.update([row[PATIENT] for row in fresh])
+            self._size += size
             while self._size > self._capacity:
-                self._size -= len(self._kept.pop(next(iter(self._kept))))
+                self._drop(next(iter(self._kept)))
+
+    def _drop(self, row: Row) -> None:
+        self._size -= len(self._kept.pop(row)[1])
+        patient = row[PATIENT]
+        self._patients[patient] -= 1
+        if not self._patients[patient]:
+            del self._patients[patient]
 
 
 @lru_cache(maxsize=1024)

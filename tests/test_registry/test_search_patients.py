@@ -131,8 +131,7 @@ class TestMerges:
         shelf = Shelf(registry.codec, Dialect(registry.database.is_sqlite, False), None, 1 << 20)
 
         def text_of(row: tuple[Any, ...]) -> bytes:
-            (text,) = shelf.texts(connection, registry_object, [row])
-            return text
+            return b"".join(shelf.texts(connection, registry_object, [row]))
 
         with registry.database.read() as connection:
             mine, other = (patients.find(connection, cx) for cx in (PATIENT, OTHER_PATIENT))
