@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import socket
 import threading
 import uuid
@@ -17,11 +16,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from msim_xds.audit.key import make_key
-from msim_xds.audit.message import AuditSource
-from msim_xds.audit.outbox import Outbox
-from msim_xds.audit.sealer import Sealer, seal_all
-from msim_xds.audit.trail import Place, Trail
+from msim_xds.audit.sealer import seal_all
+from msim_xds.audit.setup import Caretaker, open_trail
+from msim_xds.audit.trail import Trail
 from msim_xds.database.engine import Database
 from msim_xds.delivery.queue import DeliveryQueue
 from msim_xds.gateway import setup as gateway
@@ -137,9 +134,13 @@ class Node:
         kind = "sqlite" if self.database.is_sqlite else "postgresql"
         try:
             self.database.check_schema()
+            waiting = None if self.trail is None else self.trail.backlog.look()
         except (OSError, RuntimeError) as error:
             return {"ready": False, "database": kind, "reason": str(error)}
-        return {"ready": True, "database": kind}
+        facts: dict[str, object] = {"ready": True, "database": kind}
+        if self.trail is not None and waiting is not None:
+            facts |= {"ready": not (waiting.is_full and self.trail.backlog.refuses), "audit": waiting.facts()}
+        return facts
 
     def close(self) -> None:
         """Give connections back."""
@@ -199,13 +200,10 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
 
 
 def _trail(settings: Settings, database: Database, clock: Callable[[], datetime]) -> Trail | None:
-    """The audit trail, with its key and the beginning of its chain made where they are absent."""
+    """The audit trail, where one is wanted."""
     if not settings.audit.enabled:
         return None
-    outbox = Outbox(database, make_key(settings.audit.key_in(settings.data)))
-    outbox.prepare()
-    source = AuditSource(settings.audit.source_id, settings.audit.site or None)
-    return Trail(database, outbox, Place(source, public_url(settings), os.getpid()), clock)
+    return open_trail(settings.audit, settings.data, public_url(settings), database, clock)
 
 
 def _repository(
@@ -315,8 +313,14 @@ def open_identity(settings: Settings, clock: Callable[[], datetime] = now) -> It
 
 @contextmanager
 def _open_trail(settings: Settings) -> Iterator[Trail | None]:
+    """The audit trail in the configured database, which is migrated first; None where nothing is recorded."""
+    if not settings.audit.enabled:
+        yield None
+        return
+    settings.data.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url, settings.database)
     try:
+        database.migrate()
         yield _trail(settings, database, now)
     finally:
         database.close()
@@ -331,11 +335,7 @@ def running(settings: Settings) -> Iterator[None]:
         RuntimeError: the database was made by a newer version.
         ValueError: the key of the audit trail is too short.
     """
-    settings.data.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.database_url, settings.database)
-    try:
-        database.migrate()
-        trail = _trail(settings, database, now)
+    with _open_trail(settings) as trail:
         if trail is None:
             yield
             return
@@ -345,8 +345,6 @@ def running(settings: Settings) -> Iterator[None]:
         finally:
             trail.stopped()
             seal_all(trail.outbox)
-    finally:
-        database.close()
 
 
 def _identity(
@@ -374,19 +372,18 @@ def run_feed(
 
 
 def run_audit(settings: Settings, ready: Callable[[], None], stop: threading.Event) -> None:
-    """Look after the audit trail of a server until ``stop`` is set.
+    """Seal the audit trail and send it on until ``stop`` is set.
 
     Raises:
         OSError: the data directory cannot be used.
         RuntimeError: the database was made by a newer version.
-        ValueError: the key of the audit trail is too short, or nothing is recorded.
+        ValueError: what is needed for it cannot be used, or nothing is recorded.
     """
     with _open_trail(settings) as trail:
         if trail is None:
             raise ValueError("audit.enabled is off; there is no audit trail to look after")
-        with Sealer(trail.outbox):
-            ready()
-            stop.wait()
+        url = public_url(settings)
+        Caretaker(settings.audit, url, trail.database, trail.outbox, now).work(stop, ready)
 
 
 def _stop_after(stop: threading.Event, listener: Listener) -> None:

@@ -108,12 +108,12 @@ class Outbox:
     """
 
     def __init__(self, database: Database, key: bytes) -> None:
-        self._database = database
+        self.database: Final = database
         self._key = key
 
     def prepare(self) -> None:
         """Begin the chain, where it has not begun."""
-        with self._database.administration() as connection:
+        with self.database.administration() as connection:
             begun = connection.execute(_FIRST_HEAD).one_or_none() is not None
             if not begun and connection.execute(_LAST_SEALED).scalar_one() is None:
                 head = {"id": _HEAD, "position": 0, "seal": _START, "mark": self._head_mark(0, _START)}
@@ -126,7 +126,7 @@ class Outbox:
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Add records in a transaction of their own."""
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             self.add(connection, entries)
 
     def seal(self) -> int:
@@ -137,10 +137,10 @@ class Outbox:
         Raises:
             RuntimeError: somebody has removed the end of the chain.
         """
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             if connection.execute(_UNSEALED.limit(1)).first() is None:
                 return 0
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             head = connection.execute(_TAKE_HEAD).one_or_none()
             if head is None:
                 if connection.execute(_FIRST_HEAD).one_or_none() is None:
@@ -152,7 +152,7 @@ class Outbox:
         """Walk along the whole chain; every place where it does not hold."""
         position, seal = 0, _START
         follows = True
-        with self._database.snapshot() as connection:
+        with self.database.snapshot() as connection:
             while rows := connection.execute(_SEALED, {"after": position}).all():
                 for at, found, mark, *facts in rows:
                     if at != position + 1:
@@ -167,7 +167,7 @@ class Outbox:
 
     def counts(self) -> tuple[int, int]:
         """How many records are sealed, and how many wait for it."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             sealed, every = connection.execute(_COUNTS).one()
         return sealed, every - sealed
 
@@ -175,7 +175,7 @@ class Outbox:
         """The records of a patient in the order of their writing, also those under ids merged into it."""
         after = 0
         while True:
-            with self._database.read() as connection:
+            with self.database.read() as connection:
                 rows = connection.execute(_OF_PATIENT, {"cx": cx, "after": after}).all()
             for key, position, *facts in rows:
                 after = key

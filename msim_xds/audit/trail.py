@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from lxml import etree
 
+from msim_xds.audit.backlog import Backlog
 from msim_xds.audit.group import GroupCommit
 from msim_xds.audit.holders import with_patients
 from msim_xds.audit.message import AuditSource, Network, Participant, write
@@ -93,13 +94,20 @@ class Trail:
         outbox: the trail in it.
         place: this server.
         clock: the time of day, UTC.
+        backlog: what waits to be sent on.
     """
 
     def __init__(
-        self, database: Database, outbox: Outbox, place: Place, clock: Callable[[], datetime]
+        self,
+        database: Database,
+        outbox: Outbox,
+        place: Place,
+        clock: Callable[[], datetime],
+        backlog: Backlog,
     ) -> None:
+        self.database: Final = database
         self.outbox: Final = outbox
-        self._database = database
+        self.backlog: Final = backlog
         self._place = place
         self._clock = clock
         self._group = GroupCommit(outbox.write)
@@ -145,7 +153,7 @@ class Trail:
 
     def with_patients(self, concerns: Concerns) -> Concerns:
         """The same, with the patients of the documents as far as the registry knows them."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return with_patients(connection, concerns)
 
     def _activity(self, kind: Coded) -> None:

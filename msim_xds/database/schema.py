@@ -340,6 +340,21 @@ audit_head = Table(
     Column("mark", LargeBinary, nullable=False),
 )
 
+#: How far each Audit Record Repository has been told: records up to ``position`` have arrived there. One
+#: process at a time sends to it, the ``holder``, until ``held_until`` (milliseconds since 1970).
+audit_repository = Table(
+    "audit_repository",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("held_until", BigInteger, nullable=False),
+    Column("sent_at", Text),
+    Column("failures", BigInteger, nullable=False),
+    Column("problem", Text),
+    sqlite_with_rowid=False,
+)
+
 #: How far each import has come, so that it can go on after a crash: submissions dealt with, by outcome, and
 #: the octets of its report. A row is written in the transaction of the batch that it counts.
 import_progress = Table(

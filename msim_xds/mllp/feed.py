@@ -115,6 +115,7 @@ class Feed:
     def _attend(self, header: Header, event: Event, case: _Case) -> None:
         """Have the message recorded from here on, as what its header says."""
         if self._trail is not None:
+            self._trail.backlog.admit()
             case.concerns = Concerns(message_id=header.control_id)
             sender, receiver = ("|".join(reversed(party)) for party in (header.sender, header.receiver))
             name = f"{event.transaction} {header.event}"

@@ -98,10 +98,14 @@ class Pipeline:
             return self._failure(request, (_internal(row, error),))
 
     def _recorded(self, request: Request, trail: Trail) -> Answer:
-        """The answer, when its audit records are durable; a failure when they cannot be (ITI TF-2 3.20)."""
-        witness = request.recorder = trail.witness(request)
-        answer = self._carried_out(request)
+        """The answer, when its audit records are durable; a failure when they cannot be (ITI TF-2 3.20).
+
+        Where too many records wait already, and the settings say so, nothing is carried out or recorded.
+        """
         try:
+            trail.backlog.admit()
+            witness = request.recorder = trail.witness(request)
+            answer = self._carried_out(request)
             witness.conclude(answer.status, answer.findings)
         except Exception as error:
             return self._failure(request, (_internal(request.transaction, error),))

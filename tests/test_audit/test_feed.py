@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import text
 
+from msim_xds.audit.backlog import Backlog
 from msim_xds.audit.message import AuditSource
 from msim_xds.audit.outbox import Outbox
 from msim_xds.audit.trail import Place, Trail
+from msim_xds.audit_settings import AuditSettings
 from msim_xds.database.engine import Database
 from msim_xds.mllp.feed import Feed
 from msim_xds.mllp.framing import Frame
@@ -50,7 +52,9 @@ def fed(database_url: str) -> Iterator[Fed]:
     relinker = Relinker(FragmentCodec(database), lambda: NOW, new_uuid)
     identity = PatientIdentity(database, settings.patients, relinker, lambda: NOW)
     place = Place(AuditSource("rejestr"), "https://reg.example.org", 4711)
-    audit = Trail(database, Outbox(database, b"k" * 32), place, lambda: NOW)
+    audit = Trail(
+        database, Outbox(database, b"k" * 32), place, lambda: NOW, Backlog(database, AuditSettings())
+    )
     yield Fed(Feed(identity, "UNICODE UTF-8", lambda: NOW, audit), database)
     database.close()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from sqlalchemy import text
 from msim_xds.audit.key import read_key
 from msim_xds.audit.outbox import Outbox
 from msim_xds.audit.sealer import seal_all
-from tests.support import queries
+from tests.support import atna, queries
+from tests.support.arr import Pki, Repository
 from tests.support.atna import trail
 from tests.support.metadata import PATIENT, document_entry, new_oid, original, submission_set, submit_objects
 from tests.support.server import ServerProcess
@@ -102,6 +105,66 @@ def test_without_a_trail(run: Run, tmp_path: Path) -> None:
     result = run("audit", "verify", "--data", tmp_path)
     assert result.exit_code == 2
     assert "audit.key: no key of an audit trail" in result.stderr
+
+
+def test_status(run: Run, data: Path, tmp_path: Path) -> None:
+    config = tmp_path / "msim.toml"
+    config.write_text(
+        '[[audit.repositories]]\nname = "arr"\nurl = "udp://127.0.0.1:5140"\n[audit]\nbacklog = 3\n'
+    )
+    result = run("audit", "status", "--data", data)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, "records not sealed yet: 0")
+    result = run("audit", "status", "--data", data, "--config", config)
+    assert result.exit_code == 1  # four wait where three may
+    assert "never" in result.stdout + result.stderr
+    result = run("audit", "status", "--data", data, "--config", config, "--json")
+    (arr,) = json.loads(result.stdout)["repositories"]
+    assert arr == {"name": "arr", "waiting": 4, "failures": 0, "problem": None, "sent_at": None}
+
+
+def test_send_and_serve_seal_send_and_end(run: Run, data: Path, tmp_path: Path) -> None:
+    """First by the command alone, then by the process that serve starts."""
+    pki = Pki.make(tmp_path)
+    with Repository(pki.context()) as repository:
+        config = tmp_path / "msim.toml"
+        arr = {"name": "arr", "url": f"tls://localhost:{repository.port}", "ca_file": str(pki.authority)}
+        audit = {"enabled": True, "repositories": [{**arr, "certificate": str(pki.sender)}]}
+        config.write_text(f"audit = {toml(audit)}\n")
+        command = [sys.executable, "-m", "msim_xds", "audit", "send", "--config", str(config)]
+        process = subprocess.Popen([*command, "--data", str(data)], stderr=subprocess.PIPE)
+        repository.wait(4)
+        process.terminate()
+        assert process.communicate(timeout=60)[1].endswith(b"sealing and sending audit records\n")
+        assert process.returncode == 0
+        sent = [atna.read(each.record).short[1] for each in repository.lines]
+        assert sent == ["ITI-41", "ITI-18", "ITI-43", "ITI-41"]
+        url = f"sqlite:///{(data / 'msim.db').absolute()}"
+        with ServerProcess(data, url, environment={"MSIM_AUDIT": json.dumps(audit)}) as server:
+            repository.wait(5)
+            health = json.loads(server.request("GET", "/health").body)
+            assert health["audit"]["repositories"]["arr"]["failures"] == 0
+            server.stop()
+        assert atna.read(repository.lines[4].record).short == ("110100", "110120", "E", "0")
+    result = run("audit", "status", "--data", data, "--config", config, "--json")
+    assert json.loads(result.stdout)["repositories"][0]["waiting"] == 1  # the record of the stop
+
+
+def test_a_repository_that_cannot_be_reached_so_is_said_at_the_start(run: Run, tmp_path: Path) -> None:
+    arr = {"name": "arr", "url": "tls://localhost", "ca_file": str(tmp_path / "absent.pem")}
+    config = tmp_path / "msim.toml"
+    config.write_text(f"audit = {toml({'enabled': True, 'repositories': [arr]})}\n")
+    result = run("audit", "send", "--config", config, "--data", tmp_path / "data")
+    assert result.exit_code == 2
+    assert "audit.repositories 'arr': ca_file" in result.stderr
+
+
+def toml(value: object) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml, value))}]"
+    return json.dumps(value)
 
 
 def test_start_and_stop_of_a_server_are_recorded(tmp_path: Path, database_url: str) -> None:

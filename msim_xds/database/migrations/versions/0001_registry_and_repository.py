@@ -316,6 +316,18 @@ def _create_audit_trail() -> None:
         sa.Column("mark", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_audit_head"),
     )
+    op.create_table(
+        "audit_repository",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("held_until", sa.BigInteger(), nullable=False),
+        sa.Column("sent_at", sa.Text()),
+        sa.Column("failures", sa.BigInteger(), nullable=False),
+        sa.Column("problem", sa.Text()),
+        sa.PrimaryKeyConstraint("name", name="pk_audit_repository"),
+        sqlite_with_rowid=False,
+    )
 
 
 def downgrade() -> None:
@@ -323,6 +335,7 @@ def downgrade() -> None:
     for table in (
         "revalidation",
         "signature_result",
+        "audit_repository",
         "audit_head",
         "audit_record",
         "import_progress",
