@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from msim_xds.access_settings import AccessSettings
 from msim_xds.audit_settings import AuditSettings
 from msim_xds.delivery_settings import DeliverySettings
 from msim_xds.gateway_settings import GatewaySettings
@@ -321,6 +322,7 @@ class Settings(BaseSettings):
     data: Annotated[Path, Field(description="Directory for everything that is kept.")] = Path("var")
     server: ServerSettings = ServerSettings()
     tls: TlsSettings = TlsSettings()
+    access: AccessSettings = AccessSettings()
     limits: LimitSettings = LimitSettings()
     database: DatabaseSettings = DatabaseSettings()
     repository: RepositorySettings = RepositorySettings()

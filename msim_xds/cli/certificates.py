@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -54,7 +55,8 @@ def dev(
 ) -> None:
     """Make an authority for development: root, server, client certificates, a revoked one, its CRL.
 
-    Prints the settings that use them. Never use these with patients' data: all keys lie in one directory.
+    Also a table of these systems. Prints the settings that use all this. Never use them with patients' data:
+    all keys lie in one directory.
     """
     from msim_xds.security.authority import Authority, KeyKind
 
@@ -66,12 +68,14 @@ def dev(
     revoked = authority.client(_REVOKED)
     _write(folder, "root", authority.root)
     _write(folder, "server", authority.server(hosts))
-    for each in systems:
-        _write(folder, each, authority.client(each))
+    made = {each: authority.client(each) for each in systems}
+    for each, identity in made.items():
+        _write(folder, each, identity)
     _write(folder, _REVOKED, revoked)
     _write_file(folder / "crl.pem", authority.crl([revoked]), _PUBLIC)
+    _write_file(folder / "systems.toml", _table(made).encode(), _PUBLIC)
     say(f"{folder}: root, server, {', '.join(systems)}; {_REVOKED}, which the CRL names", "green")
-    print_line(_SETTINGS.format(folder=folder.absolute()))
+    print_line(_SETTINGS.format(folder=folder.absolute()).rstrip())
     say(f"Then: curl --cacert {folder}/root.pem --cert {folder}/{systems[0]}.pem \\")
     say(f"  --key {folder}/{systems[0]}-key.pem https://{hosts[0]}:8080/health")
 
@@ -85,7 +89,28 @@ certificate = "{folder}/server.pem"
 key = "{folder}/server-key.pem"
 client_certificates = "required"
 client_ca = ["{folder}/root.pem"]
-crl = ["{folder}/crl.pem"]"""
+crl = ["{folder}/crl.pem"]
+
+[access]
+systems = "{folder}/systems.toml"
+"""
+
+
+_SYSTEM: Final = """\
+[systems.{name}]
+kind = "{kind}"
+certificates = [{{ sha256 = "{fingerprint}" }}]
+"""
+
+
+def _table(made: Mapping[str, Identity]) -> str:
+    """A table of these systems, which may do anything; of another name than a kind's they are hospitals."""
+    return "\n".join(
+        _SYSTEM.format(
+            name=name, kind=name if name in _SYSTEMS else _SYSTEMS[0], fingerprint=identity.fingerprint
+        )
+        for name, identity in made.items()
+    )
 
 
 def _check_names(systems: list[str] | tuple[str, ...]) -> None:

@@ -24,6 +24,7 @@ from msim_xds.cli import (
     removal,
     revalidation,
     signatures,
+    systems,
 )
 
 
@@ -79,6 +80,7 @@ app.add_typer(patients.app, name="patients")
 app.add_typer(on_demand.app, name="on-demand")
 app.add_typer(policy.app, name="policy")
 app.add_typer(revalidation.app, name="signatures")
+app.add_typer(systems.app, name="systems")
 
 
 def _version(value: bool) -> None:

@@ -258,6 +258,7 @@ delivery = Table(
     Column("mtom", Boolean, nullable=False),
     Column("deferred", Boolean, nullable=False),
     Column("remote_address", Text, nullable=False),
+    Column("system", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("state", SmallInteger, nullable=False),
     Column("attempts", Integer, nullable=False),

@@ -75,6 +75,7 @@ class NewDelivery:
         payload: its envelope; for a deferred one the request's, which is carried out at each attempt.
         deferred: whether it is.
         remote_address: whence the request came.
+        system: name of the registered system that sent it; empty where systems are not looked at.
     """
 
     transaction: str
@@ -87,6 +88,7 @@ class NewDelivery:
     payload: bytes
     deferred: bool = False
     remote_address: str = ""
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from msim_xds.ihe.names import ResponseStatus
 from msim_xds.metadata import ebrim
 from msim_xds.registry.concerned import submitted
 from msim_xds.registry.registration import Registration
+from msim_xds.security.systems.rights import check_submission
 from msim_xds.settings import LimitSettings
 from msim_xds.wire.answers import registry_response
 from msim_xds.wire.exchange import Answer, Request
@@ -24,6 +25,7 @@ class RegistryService:
         """Register a submission; the answer carries warnings. Raises Refused, and then nothing is kept."""
         reading = ebrim.read(request.body, self._limits)
         request.concerns = submitted(reading.submission)
+        check_submission(request, reading)
         draft = self._registration.draft(reading, request.transaction)
         with self._database.write() as connection:
             self._registration.register(connection, draft)

@@ -31,6 +31,7 @@ from msim_xds.registry.races import told_to_the_sender
 from msim_xds.registry.stored import stored_association, stored_entry
 from msim_xds.registry.update_plan import Copy, Facts, Plan, plan
 from msim_xds.registry.versions import Latest
+from msim_xds.security.systems.rights import check_submission
 from msim_xds.settings import Settings
 from msim_xds.wire.answers import registry_response
 from msim_xds.wire.exchange import Answer, Request
@@ -193,6 +194,7 @@ class UpdateService:
         """Carry out an update; the answer carries warnings. Raises Refused, and then nothing has changed."""
         reading = ebrim.read(request.body, self._limits)
         request.concerns = submitted(reading.submission, with_home=request.transaction.name == ITI_92.name)
+        check_submission(request, reading)
         draft = self._updates.draft(reading, request.transaction)
         with self._database.write() as connection:
             warnings = self._updates.update(connection, draft, request.transaction)

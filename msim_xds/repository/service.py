@@ -32,6 +32,7 @@ from msim_xds.repository.requests import Wanted
 from msim_xds.repository.sealing import sealed_size
 from msim_xds.repository.signed_submission import SubmittedSignatures
 from msim_xds.repository.snapshots import Snapshots
+from msim_xds.security.systems.rights import check_submission
 from msim_xds.settings import Settings
 from msim_xds.wire import answers
 from msim_xds.wire.answers import DeliveredDocument
@@ -217,6 +218,7 @@ class RepositoryService:
             raise Refused(intake.findings)
         reading = ebrim.read(intake.submit_objects, self._limits)
         request.concerns = submitted(reading.submission)
+        check_submission(request, reading, self._unique_id)
         findings = [*intake.findings, *mismatches(reading.submission, intake.documents)]
         if findings:
             raise Refused([*findings, *reading.findings])

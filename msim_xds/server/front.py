@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from queue import SimpleQueue
@@ -21,17 +22,18 @@ from msim_xds.delivery.queue import DeliveryQueue
 from msim_xds.delivery.worker import DeliveryWorker
 from msim_xds.ihe.descriptions import of_endpoint
 from msim_xds.ihe.transactions import Endpoint
+from msim_xds.security.systems.door import Door, Throttled
 from msim_xds.security.xua.guard import Guard
 from msim_xds.server import pages
 from msim_xds.server.body import Body
 from msim_xds.server.later import Later, in_mtom
-from msim_xds.server.peer import certificates
+from msim_xds.server.peer import certificates, door
 from msim_xds.server.pipeline import Pipeline, offered
 from msim_xds.server.spyne_app import ACCEPTED, Reply, SoapEndpoint
 from msim_xds.server.wsdl import Descriptions, public_url
 from msim_xds.settings import Settings
 from msim_xds.wire import mtom
-from msim_xds.wire.exchange import Handler, Stager
+from msim_xds.wire.exchange import Handler, Stager, System
 from msim_xds.wire.faults import FaultCode, SoapFault, fault_envelope, sender_fault
 from msim_xds.wire.safexml import MalformedXml
 from msim_xds.wire.staging import BadPackage, NoDocuments
@@ -83,10 +85,16 @@ class Front:
         endpoints: what carries out the messages of each path.
         stager: takes the documents that come to the repository; other endpoints take none.
         ready: facts for ``/health``; ``"ready": False`` among them makes it answer 503. Must not raise.
+        door: lets registered systems in, and no others; without it everybody.
     """
 
     def __init__(
-        self, settings: Settings, endpoints: Mapping[Endpoint, SoapEndpoint], stager: Stager, ready: Ready
+        self,
+        settings: Settings,
+        endpoints: Mapping[Endpoint, SoapEndpoint],
+        stager: Stager,
+        ready: Ready,
+        door: Door | None = None,
     ) -> None:
         url = public_url(settings)
         self._limits = settings.limits
@@ -95,6 +103,7 @@ class Front:
         self._stagers: dict[Endpoint, Stager] = {Endpoint.REPOSITORY: stager}
         self._inline = settings.validation.tolerances().inline_documents
         self._certificate_of = certificates(settings)
+        self._door = door
         self._turns: SimpleQueue[None] = SimpleQueue()  # a semaphore at a tenth of threading's cost
         for _ in range(settings.server.threads):
             self._turns.put(None)
@@ -126,7 +135,10 @@ class Front:
         if endpoint is None:
             return self._page(path, method)
         if method == "POST":
-            return self._soap(endpoint, environ)
+            certificate = self._certificate_of(environ)
+            if self._door is None:
+                return self._soap(endpoint, environ, certificate)
+            return self._of_a_system(self._door, endpoint, environ, certificate)
         if method not in _READING:
             return _not_allowed("GET, HEAD, POST")
         return self._description(endpoint, environ.get("QUERY_STRING", ""))
@@ -156,7 +168,20 @@ class Front:
             return _text(404, "There is no such schema; ?wsdl names those that exist.")
         return _whole(schema, _XML)
 
-    def _soap(self, endpoint: Endpoint, environ: Environ) -> Response:
+    def _of_a_system(self, door: Door, endpoint: Endpoint, environ: Environ, certificate: str) -> Response:
+        """What a registered system sends; of others nothing is kept, and little is read."""
+        try:
+            with door.admitted(certificate) as system:
+                return self._soap(endpoint, environ, certificate, system)
+        except SoapFault as fault:
+            with suppress(BadPackage):
+                Body(environ, self._body_timeout_s).drain()
+            again = [("Retry-After", str(fault.retry_s))] if isinstance(fault, Throttled) else []
+            return _fault(fault, *again)
+
+    def _soap(
+        self, endpoint: Endpoint, environ: Environ, certificate: str, system: System | None = None
+    ) -> Response:
         """A message in, its answer or fault out; documents that were not kept are forgotten."""
         stager = self._stagers.get(endpoint, _NO_DOCUMENTS)
         try:
@@ -166,8 +191,8 @@ class Front:
             return _fault(fault)
         self._turns.get()
         try:
-            certificate = self._certificate_of(environ)
-            reply = self._endpoints[endpoint].call(message, environ.get("REMOTE_ADDR", ""), certificate)
+            address = environ.get("REMOTE_ADDR", "")
+            reply = self._endpoints[endpoint].call(message, address, certificate, system)
         finally:
             self._turns.put(None)
             for part in message.parts.values():
@@ -233,14 +258,16 @@ def build_front(
         homes: the location of the errors of gateways; see ``Pipeline``.
 
     Raises:
-        ValueError: a transaction has no handler, or a host in ``delivery.reply_hosts`` is none.
+        ValueError: a transaction has no handler, a host in ``delivery.reply_hosts`` is none, or the table of
+            systems cannot be used.
     """
     pipeline = Pipeline(handlers, settings.limits.findings, trail, homes)
     hosts = ReplyHosts(settings.delivery.reply_hosts)
+    entrance = door(settings)
     later = None
     if queue is not None and hosts:
         inline = settings.validation.tolerances().inline_documents
-        later = Later(pipeline.run, queue, hosts, inline=inline, guards=guards)
+        later = Later(pipeline.run, queue, hosts, inline=inline, guards=guards, door=entrance)
         DeliveryWorker(queue, hosts, later.compose, settings.delivery).start()
     served = offered(handlers)
     endpoints = {
@@ -248,7 +275,7 @@ def build_front(
         for endpoint in Endpoint
         if endpoint in served
     }
-    return Front(settings, endpoints, stager, ready)
+    return Front(settings, endpoints, stager, ready, entrance)
 
 
 def _no_wsdl(endpoint: Endpoint) -> str:
@@ -265,9 +292,9 @@ def _broken(method: str, error: Exception) -> Response:
     return _fault(SoapFault(FaultCode.RECEIVER, reason))
 
 
-def _fault(fault: SoapFault) -> Response:
+def _fault(fault: SoapFault, *extra: tuple[str, str]) -> Response:
     packaged = mtom.plain([fault_envelope(fault)], (), fault.action)
-    return Response(packaged.chunks, packaged.length, packaged.content_type, fault.http_status)
+    return Response(packaged.chunks, packaged.length, packaged.content_type, fault.http_status, extra)
 
 
 def _watched(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ from msim_xds.delivery.queue import Delivery, DeliveryQueue, NewDelivery, QueueF
 from msim_xds.findings import Finding
 from msim_xds.ihe.names import WSA
 from msim_xds.ihe.transactions import TRANSACTIONS, Endpoint, Transaction
+from msim_xds.security.systems.door import Door
 from msim_xds.security.xua.guard import Guard
 from msim_xds.server.pipeline import BUSY, Run, failure_code
 from msim_xds.wire import answers, envelope, mtom, safexml
@@ -45,6 +46,7 @@ class Later:
         hosts: where it may be sent.
         inline: whether senders without MTOM are answered without it.
         guards: who has checked the senders of requests to which endpoint.
+        door: who has let their systems in.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class Later:
         *,
         inline: bool,
         guards: Mapping[Endpoint, Guard] = MappingProxyType({}),
+        door: Door | None = None,
     ) -> None:
         self._run = run
         self._queue = queue
         self._hosts = hosts
         self._inline = inline
         self._guards = guards
+        self._door = door
 
     def check_address(self, address: str) -> str | None:
         """What is wrong with an address to which an answer is wanted; None when it is allowed."""
@@ -88,6 +92,7 @@ class Later:
             payload=message.root if row.reads else _unknown_outcome(request, message_id, to),
             deferred=row.reads,
             remote_address=request.remote_address,
+            system=request.system.name if request.system is not None else "",
         )
         if row.reads:
             with _admission():
@@ -125,7 +130,7 @@ class Later:
 
         Raises:
             SoapFault, KeyError: it was taken in by another version and cannot be read any more, or who sent
-                it is not trusted any more.
+                it is not trusted or registered any more.
         """
         package = mtom.package if due.mtom else mtom.plain
         if not due.deferred:
@@ -135,6 +140,7 @@ class Later:
         row = _ROWS[due.transaction]
         guard = self._guards.get(row.endpoint)
         caller = None if guard is None else guard.recall(received.header)
+        system = None if self._door is None else self._door.recall(due.system)
         answer = self._run(
             Request(
                 row,
@@ -142,6 +148,7 @@ class Later:
                 addressing,
                 remote_address=due.remote_address,
                 caller=caller,
+                system=system,
                 header=received.header,
             )
         )

@@ -7,8 +7,11 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final
 
+from msim_xds.security.systems.door import Door
+from msim_xds.security.systems.table import Limits
 from msim_xds.settings import Settings
 from msim_xds.tls import UnusableTls
+from msim_xds.tls_settings import ClientCertificates
 
 CLIENT_CERTIFICATE: Final = "msim_xds.client_certificate"
 """Key of the WSGI environ under which our own TLS puts the certificate; no header can have this name."""
@@ -20,7 +23,7 @@ _PROXIES: Final = 1024  # addresses whose trust is remembered
 
 
 def check(settings: Settings) -> None:
-    """Whether engine, socket and section ``tls`` fit together.
+    """Whether engine, socket, TLS and the table of systems fit together.
 
     Raises:
         UnusableTls: they do not.
@@ -38,6 +41,26 @@ def check(settings: Settings) -> None:
             "tls.client_certificate_header: whoever reaches server.port could claim any certificate; set "
             "server.uds, or the proxy's address in tls.trusted_proxies"
         )
+    shown = section.client_certificates is not ClientCertificates.OFF or section.client_certificate_header
+    if settings.access.systems is not None and not shown:
+        raise UnusableTls(
+            "access.systems: no certificates are seen; set tls.client_certificates, or behind a proxy "
+            "tls.client_certificate_header"
+        )
+
+
+def door(settings: Settings) -> Door | None:
+    """Who lets registered systems in; None where systems are not looked at.
+
+    Raises:
+        UnusableTls: see ``check``.
+        UnusableSystems: what is wrong with the table, and where.
+    """
+    section = settings.access
+    if section.systems is None:
+        return None
+    check(settings)
+    return Door(section.systems, Limits(section.requests_per_s, section.burst, section.concurrent))
 
 
 def certificates(settings: Settings) -> CertificateOf:

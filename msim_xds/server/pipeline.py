@@ -21,6 +21,7 @@ from msim_xds.audit.trail import Trail
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ResponseStatus
 from msim_xds.ihe.transactions import TRANSACTIONS, Endpoint, Transaction
+from msim_xds.security.systems.rights import check_transaction
 from msim_xds.wire import answers
 from msim_xds.wire.exchange import Answer, Handler, Request
 
@@ -91,6 +92,8 @@ class Pipeline:
     def _carried_out(self, request: Request) -> Answer:
         row = request.transaction
         try:
+            if request.system is not None:
+                check_transaction(request.system, row)
             return self._handlers[row.name](request)
         except Refused as refused:
             return self._failure(request, refused.findings)

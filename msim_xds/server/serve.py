@@ -69,10 +69,11 @@ def serve(settings: Settings, target: str = TARGET) -> None:
 
     Raises:
         OSError: an address is in use or not allowed, or the patient feed cannot start.
-        UnusableXua, UnusableTls: section ``xua`` or ``tls``, or a file that it names, cannot be used.
+        UnusableXua, UnusableTls, UnusableSystems: a section, or a file that it names, cannot be used.
     """
     log.configure(settings.log)
     peer.check(settings)
+    peer.door(settings)
     setup.check(settings.xua)  # said here once, before each worker would find it
     _allow_files()
     os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()

@@ -27,7 +27,7 @@ from msim_xds.security.xua.names import SECURITY
 from msim_xds.server.later import Later
 from msim_xds.server.pipeline import Run
 from msim_xds.wire import envelope, safexml
-from msim_xds.wire.exchange import Answer, Caller, OutgoingDocument, Request
+from msim_xds.wire.exchange import Answer, Caller, OutgoingDocument, Request, System
 from msim_xds.wire.faults import SoapFault, fault_envelope, sender_fault
 from msim_xds.wire.mtom import Message
 
@@ -60,6 +60,7 @@ class _Incoming:
     message: Message
     remote_address: str
     certificate: str
+    system: System | None
 
 
 class _Context(MethodContext):  # type: ignore[misc]
@@ -113,6 +114,7 @@ class _In(_Soap):
             incoming.message.parts,
             incoming.remote_address,
             caller=caller,
+            system=incoming.system,
             header=received.header,
         )
         ctx.in_header_doc, ctx.in_body_doc = received.header, received.payload
@@ -179,19 +181,26 @@ class SoapEndpoint(ServerBase):  # type: ignore[misc]
             )
         )
 
-    def call(self, message: Message, remote_address: str = "", certificate: str = "") -> Reply:
+    def call(
+        self,
+        message: Message,
+        remote_address: str = "",
+        certificate: str = "",
+        system: System | None = None,
+    ) -> Reply:
         """Carry out one message; what is wrong with its envelope becomes a fault.
 
         Args:
             message: what came.
             remote_address: from where.
             certificate: the sender's TLS certificate as URL-encoded PEM, where it is known.
+            system: the registered system whose certificate it is, where that is looked at.
 
         Raises:
             RuntimeError: Spyne itself, or ``run``, failed.
         """
         context = _Context(self, MethodContext.SERVER)
-        context.in_string = _Incoming(message, remote_address, certificate)
+        context.in_string = _Incoming(message, remote_address, certificate, system)
         try:
             self.generate_contexts(context)
             if context.in_error is None:

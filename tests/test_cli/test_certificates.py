@@ -7,9 +7,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
+from msim_xds.security.systems.table import load as load_systems
 from msim_xds.settings import load
-from msim_xds.tls import Contexts, server_context
+from msim_xds.tls import server_context
+from msim_xds.wire.exchange import SystemKind
 from tests.test_cli.conftest import Run
 from tests.test_tls import shake
 
@@ -33,7 +36,12 @@ def test_settings_that_it_prints_let_the_right_ones_in(run: Run, tmp_path: Path)
         shake(context, client(folder, name))
     with pytest.raises(ssl.SSLCertVerificationError, match="revoked"):
         shake(context, client(folder, "revoked"))
-    assert Contexts(settings.tls).current is not None
+    assert settings.access.systems is not None
+    systems = load_systems(settings.access.systems)
+    shown = x509.load_pem_x509_certificate((folder / "gateway.pem").read_bytes())
+    row = systems.of(shown)
+    assert row is not None
+    assert (row.system.name, row.system.kind) == ("gateway", SystemKind.GATEWAY)
 
 
 def test_files_have_the_right_modes(run: Run, tmp_path: Path) -> None:
@@ -43,7 +51,8 @@ def test_files_have_the_right_modes(run: Run, tmp_path: Path) -> None:
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     keys = {name: mode for name, mode in modes.items() if name.endswith("-key.pem")}
     assert set(keys.values()) == {0o600}
-    assert set(modes) - set(keys) == {"root.pem", "server.pem", "szpital-7.pem", "revoked.pem", "crl.pem"}
+    others = {"root.pem", "server.pem", "szpital-7.pem", "revoked.pem", "crl.pem", "systems.toml"}
+    assert set(modes) - set(keys) == others
 
 
 def test_what_exists_is_not_replaced(run: Run, tmp_path: Path) -> None:

@@ -231,6 +231,7 @@ def _create_records_and_queues() -> None:
         sa.Column("mtom", sa.Boolean(), nullable=False),
         sa.Column("deferred", sa.Boolean(), nullable=False),
         sa.Column("remote_address", sa.Text(), nullable=False),
+        sa.Column("system", sa.Text(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),

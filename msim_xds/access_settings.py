@@ -1,0 +1,39 @@
+"""Settings of access; a section of ``settings``, kept apart for its length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class AccessSettings(BaseModel):
+    """Who may do what ([more](security.md))."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    systems: Path | None = Field(
+        None,
+        description="TOML file of the registered systems; with it requests of others are refused. Needs "
+        "their certificates: `tls.client_certificates` or `tls.client_certificate_header`.",
+    )
+    requests_per_s: float | None = Field(
+        None, gt=0, description="Requests that each worker takes of one system; empty is unlimited."
+    )
+    burst: int | None = Field(
+        None, ge=1, description="Requests that may come at once; empty is those of one second."
+    )
+    concurrent: int | None = Field(
+        None, ge=1, description="Requests of one system at a time in each worker; empty is unlimited."
+    )
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        """Nothing that looks like protection may be without effect."""
+        for name in ("requests_per_s", "concurrent"):
+            if getattr(self, name) is not None and self.systems is None:
+                raise ValueError(f"access.{name}: needs access.systems, by which systems are told apart")
+        if self.burst is not None and self.requests_per_s is None:
+            raise ValueError("access.burst: needs access.requests_per_s")
+        return self
