@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
@@ -66,9 +67,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def port(folder: Path) -> Iterator[int]:
-    """TLS port of nginx with the shipped site, paths and port replaced, in front of the echo."""
+@contextmanager
+def running_nginx(folder: Path, *changes: tuple[str, str]) -> Iterator[int]:
+    """TLS port of nginx with the shipped site, its paths, its port and ``changes`` replaced."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -80,7 +81,7 @@ def port(folder: Path) -> Iterator[int]:
         ("/var/log/nginx", str(folder)),
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
         ("    listen [::]:443 ssl;\n", ""),
-        ("client_max_body_size    8g", "client_max_body_size    1m"),
+        *changes,
     ):
         assert old in site, old
         site = site.replace(old, new)
@@ -94,15 +95,22 @@ def port(folder: Path) -> Iterator[int]:
         f"{user} daemon off; pid {folder / 'pid'}; error_log {folder / 'error.log'}; events {{}}"
         f" http {{ {temporary} include {folder / 'site.conf'}; }}"
     )
+    with subprocess.Popen([str(NGINX), "-p", str(folder), "-c", str(configuration)]) as nginx:
+        try:
+            _wait(port, nginx)
+            yield port
+        finally:
+            nginx.terminate()
+
+
+@pytest.fixture(scope="module")
+def port(folder: Path) -> Iterator[int]:
+    """TLS port of nginx in front of the echo."""
     with ThreadingUnixStreamServer(str(folder / "http.sock"), _Echo) as upstream:
         upstream.daemon_threads = True
         threading.Thread(target=upstream.serve_forever, daemon=True).start()
-        with subprocess.Popen([str(NGINX), "-p", str(folder), "-c", str(configuration)]) as nginx:
-            try:
-                _wait(port, nginx)
-                yield port
-            finally:
-                nginx.terminate()
+        with running_nginx(folder, ("client_max_body_size    8g", "client_max_body_size    1m")) as port:
+            yield port
         upstream.shutdown()
 
 
