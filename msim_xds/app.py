@@ -42,6 +42,7 @@ from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.rules import Rules
 from msim_xds.mllp.feed import Feed
 from msim_xds.mllp.listener import Listener
+from msim_xds.registry.discovery import PatientDirectory
 from msim_xds.registry.feed_v3 import PatientFeed
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.identity import PatientIdentity
@@ -113,7 +114,13 @@ class Node:
     def handlers(self) -> Mapping[str, Handler]:
         """Who carries out which transaction."""
         return {
-            **gateway.handlers(self.settings, self.queries.answer, self.repository.deliver),
+            **gateway.handlers(
+                self.settings,
+                self.queries.answer,
+                self.repository.deliver,
+                PatientDirectory(self.database, self.settings.patients),
+                now,
+            ),
             ITI_18.name: self.queries.answer,
             ITI_41.name: self.repository.provide_and_register,
             ITI_42.name: self.registry.register_document_set,

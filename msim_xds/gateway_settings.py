@@ -17,6 +17,13 @@ class GatewaySettings(BaseModel):
 
     responding: bool = Field(True, description="Offer the Responding Gateway, `/xca/responding-gateway`.")
     initiating: bool = Field(True, description="Offer the Initiating Gateway, `/xca/initiating-gateway`.")
+    correlation_days: int = Field(
+        0,
+        ge=0,
+        le=365,
+        description="How long others may remember what a patient discovery found (CorrelationTimeToLive); 0 "
+        "asks them not to.",
+    )
     further_homes: tuple[HomeId, ...] = Field(
         (), description="homeCommunityIds besides `registry.home_community_id` that are answered for here."
     )

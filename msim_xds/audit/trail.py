@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from lxml import etree
@@ -25,7 +25,12 @@ from msim_xds.database.engine import Database
 from msim_xds.findings import Finding
 from msim_xds.ihe.audit import APPLICATION_START, APPLICATION_STOP, AUDIT_ROWS, AuditRow, Coded, Subject
 from msim_xds.ihe.names import RIM, WSA_ANONYMOUS, ResponseStatus
+from msim_xds.ihe.transactions import AnswerKind
+from msim_xds.metadata import hl7v3
 from msim_xds.wire.exchange import Caller, Concerns, Request
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
 
 _ADHOC_QUERY: Final = f"{{{RIM}}}AdhocQuery"
 
@@ -191,11 +196,24 @@ class Trail:
 
 def _asked(request: Request) -> Asked:
     """The query as it came, also one that is refused."""
+    if request.transaction.answer is AnswerKind.PATIENT_DISCOVERY:
+        return _discovery(request.body)
     query = request.body.find(_ADHOC_QUERY)
     return Asked(
         "" if query is None else query.get("id", "").strip(),
         "" if query is None else query.get("home", "").strip(),
         etree.tostring(request.body, encoding="UTF-8", with_tail=False, xml_declaration=False),
+    )
+
+
+def _discovery(message: _Element) -> Asked:
+    """Of ITI-55 the message's id, and its queryByParameter (ITI TF-2 3.55.5.1)."""
+    parameters = message.find(hl7v3.path("controlActProcess/queryByParameter"))
+    root, extension = (hl7v3.attribute(message, f"id/@{name}") for name in ("root", "extension"))
+    return Asked(
+        "^".join(filter(None, (root, extension))),
+        "",
+        b"" if parameters is None else etree.tostring(parameters, encoding="UTF-8", with_tail=False),
     )
 
 

@@ -67,6 +67,27 @@ patient = Table(
         sqlite_where=text("survivor_id IS NOT NULL"),
         postgresql_where=text("survivor_id IS NOT NULL"),
     ),
+    Index(
+        "ix_patient_birth_date",
+        "birth_date",
+        sqlite_where=text("birth_date IS NOT NULL"),
+        postgresql_where=text("birth_date IS NOT NULL"),
+    ),
+)
+
+#: Which ids our patients have in other communities, as discovered (ITI-55), until ``expires_at`` (seconds
+#: since 1970). A row without home and id says that nobody there matches.
+correlation = Table(
+    "correlation",
+    metadata,
+    Column("patient", Text, nullable=False),
+    Column("partner", Text, nullable=False),
+    Column("home", Text, nullable=False),
+    Column("external", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("patient", "partner", "home", "external"),
+    Index("ix_correlation_expires_at", "expires_at"),
+    sqlite_with_rowid=False,
 )
 
 #: Merges and link changes as they came, for ever: what happened to a patient's objects, and by which message.

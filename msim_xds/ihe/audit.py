@@ -144,6 +144,7 @@ AUDIT_ROWS: Final = {
     "ITI-43": _RETRIEVAL,
     "ITI-43 gateway": _RETRIEVAL,
     "ITI-51": _query("ITI-51", "Multi-Patient Stored Query"),
+    "ITI-55": _query("ITI-55", "Cross Gateway Patient Discovery")._replace(home="ihe:homeCommunityID"),
     "ITI-57": _submission("ITI-57", "Update Document Set", Action.UPDATE),
     "ITI-61": _submission("ITI-61", "Register On-Demand Document Entry"),
     "ITI-62": _removal("ITI-62", "Remove Metadata", Subject.REFERENCES),

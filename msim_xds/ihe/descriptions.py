@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from msim_xds.ihe.discovery import XCPD
 from msim_xds.ihe.names import RMD, XDS
 from msim_xds.ihe.transactions import (
     ITI_18,
@@ -21,6 +22,7 @@ from msim_xds.ihe.transactions import (
     ITI_44_MERGE,
     ITI_44_REVISE,
     ITI_51,
+    ITI_55,
     ITI_57,
     ITI_61,
     ITI_62,
@@ -98,6 +100,9 @@ DESCRIPTIONS: Final = (
         "RespondingGateway",
         XDS,
         (ITI_38, ITI_39),
+    ),
+    Description(
+        Endpoint.RESPONDING_GATEWAY, "xcpd", "patient-discovery.wsdl", "RespondingGateway", XCPD, (ITI_55,)
     ),
     Description(
         Endpoint.INITIATING_GATEWAY,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import Final
 
+from msim_xds.ihe.discovery import ANSWER_INTERACTION, QUERY_INTERACTION
 from msim_xds.ihe.names import HL7V3, LCM, QUERY, RMD, RS, XDS, ObjectKind
 
 
@@ -26,6 +27,12 @@ class AnswerKind(Enum):
     ADHOC_QUERY_RESPONSE = f"{{{QUERY}}}AdhocQueryResponse"
     RETRIEVE_RESPONSE = f"{{{XDS}}}RetrieveDocumentSetResponse"
     ACKNOWLEDGEMENT = f"{{{HL7V3}}}MCCI_IN000002UV01"
+    PATIENT_DISCOVERY = f"{{{HL7V3}}}{ANSWER_INTERACTION}"
+
+
+_READING: Final = frozenset(
+    {AnswerKind.ADHOC_QUERY_RESPONSE, AnswerKind.RETRIEVE_RESPONSE, AnswerKind.PATIENT_DISCOVERY}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class Transaction:
     @property
     def reads(self) -> bool:
         """Whether it changes nothing, so that it may be carried out later, and more than once."""
-        return self.answer in (AnswerKind.ADHOC_QUERY_RESPONSE, AnswerKind.RETRIEVE_RESPONSE)
+        return self.answer in _READING
 
 
 ITI_18: Final = Transaction(
@@ -134,6 +141,19 @@ ITI_39: Final = Transaction(
     invalid="XDSRepositoryError",
     failure="XDSRepositoryError",
     section="ITI TF-2 3.39",
+)
+ITI_55: Final = Transaction(
+    name="ITI-55",
+    title="Cross Gateway Patient Discovery",
+    action=f"urn:hl7-org:v3:{QUERY_INTERACTION}:CrossGatewayPatientDiscovery",
+    answer_action=f"urn:hl7-org:v3:{ANSWER_INTERACTION}:CrossGatewayPatientDiscovery",
+    body=f"{{{HL7V3}}}{QUERY_INTERACTION}",
+    answer=AnswerKind.PATIENT_DISCOVERY,
+    endpoint=Endpoint.RESPONDING_GATEWAY,
+    mtom=False,
+    invalid="XDSRegistryError",
+    failure="XDSRegistryError",
+    section="ITI TF-2 3.55",
 )
 #: The same messages as to a registry or repository, answered for all communities (ITI TF-1 18.2.2).
 ITI_18_GATEWAY: Final = replace(ITI_18, name="ITI-18 gateway", endpoint=Endpoint.INITIATING_GATEWAY)
@@ -255,6 +275,7 @@ TRANSACTIONS: Final = (
     ITI_44_MERGE,
     ITI_38,
     ITI_39,
+    ITI_55,
     ITI_18_GATEWAY,
     ITI_43_GATEWAY,
 )

@@ -25,7 +25,8 @@ _PRIOR: Final = "replacementOf/priorRegistration/subject1/priorRegisteredRole"
 _PROCESSING: Final = frozenset({"P", "T", "D", ""})
 _IDS_MOST: Final = 200
 _NAME_MOST: Final = 250
-_SEXES: Final = {"F": "F", "M": "M", "UN": "O"}
+#: administrativeGenderCode, and what ``Demographics`` says for it.
+SEXES: Final = {"F": "F", "M": "M", "UN": "O"}
 
 
 class PatientMessage(NamedTuple):
@@ -63,7 +64,7 @@ def _check_interaction(message: _Element, interaction: str) -> None:
         raise Refused(
             [_wrong("interactionId/@extension", "is not the message that it is in", named, interaction)]
         )
-    processing = message.find(_path("processingCode"))
+    processing = message.find(path("processingCode"))
     code = "" if processing is None else processing.get("code", "")
     if code not in _PROCESSING:
         condition = Condition.UNSUPPORTED_PROCESSING_ID
@@ -71,9 +72,9 @@ def _check_interaction(message: _Element, interaction: str) -> None:
 
 
 def _announcement(event: _Element, patient: _Element, given: Given, interaction: str) -> Announcement:
-    if event.find(_path("replacementOf")) is not None:
+    if event.find(path("replacementOf")) is not None:
         raise Refused([_wrong(f"{_EVENT}/replacementOf", f"is not allowed in {interaction}", None, _MERGE)])
-    return Announcement(given, _demographics(patient.find(_path("patientPerson"))))
+    return Announcement(given, _demographics(patient.find(path("patientPerson"))))
 
 
 def _subsumed(event: _Element) -> Given:
@@ -89,7 +90,7 @@ def _subsumed(event: _Element) -> Given:
 
 def _given(role: _Element, place: str) -> Given:
     """The ids of a role; those without a value (nullFlavor) are not counted."""
-    ids = role.findall(_path("id"))[:_IDS_MOST]
+    ids = role.findall(path("id"))[:_IDS_MOST]
     found = (Identifier(each.get("extension", ""), "", each.get("root", ""), "ISO") for each in ids)
     return Given(place, tuple(each for each in found if each.value.strip()))
 
@@ -98,23 +99,24 @@ def _demographics(person: _Element | None) -> Demographics:
     """Without what is malformed: the registry can do without."""
     if person is None:
         return Demographics()
-    born, sex = (_attribute(person, name) for name in ("birthTime/@value", "administrativeGenderCode/@code"))
+    born, sex = (attribute(person, name) for name in ("birthTime/@value", "administrativeGenderCode/@code"))
     return Demographics(
         _name(person, "name/family"),
         _name(person, "name/given"),
         born[:8] if is_dtm(born[:8]) else None,
-        _SEXES.get(sex),
+        SEXES.get(sex),
     )
 
 
-def _attribute(parent: _Element, path: str) -> str:
-    where, _, name = path.partition("/@")
-    element = parent.find(_path(where))
+def attribute(parent: _Element, place: str) -> str:
+    """An attribute by its place below ``parent``, such as ``birthTime/@value``; empty where it is absent."""
+    where, _, name = place.partition("/@")
+    element = parent.find(path(where))
     return "" if element is None else element.get(name, "").strip()
 
 
-def _name(person: _Element, path: str) -> str | None:
-    element = person.find(_path(path))
+def _name(person: _Element, steps: str) -> str | None:
+    element = person.find(path(steps))
     text = "" if element is None else "".join(_texts(element))
     return " ".join(text.split())[:_NAME_MOST] or None
 
@@ -123,23 +125,24 @@ def _texts(element: _Element) -> Iterator[str]:
     return (str(text) for text in element.itertext())
 
 
-def _one(parent: _Element, path: str, above: str = "") -> _Element:
-    """The element at ``path``.
+def _one(parent: _Element, steps: str, above: str = "") -> _Element:
+    """The element at ``steps``.
 
     Raises:
         Refused: there is none, or more than one.
     """
-    found = parent.findall(_path(path))
+    found = parent.findall(path(steps))
     if len(found) != 1:
-        place = "/".join(filter(None, (above, path)))
+        place = "/".join(filter(None, (above, steps)))
         raise Refused(
             [_wrong(place, "occurs more than once" if found else "is missing", None, "exactly one")]
         )
     return found[0]
 
 
-def _path(path: str) -> str:
-    return "/".join(f"{{{HL7V3}}}{step}" for step in path.split("/"))
+def path(steps: str) -> str:
+    """The path of child elements, in HL7 v3's namespace."""
+    return "/".join(f"{{{HL7V3}}}{step}" for step in steps.split("/"))
 
 
 def _wrong(

@@ -98,6 +98,11 @@ def identifier(cx: str) -> Identifier:
     return Identifier(*parts)
 
 
+def cx(given: Identifier) -> str:
+    """The CX string of an identifier of an OID's authority."""
+    return f"{escape(given.value.strip())}^^^&{given.universal_id}&ISO"
+
+
 class Domain:
     """The affinity domain: whose ids it takes, and how they are written."""
 
@@ -110,10 +115,14 @@ class Domain:
         Raises:
             Refused: there is none.
         """
-        own = dict.fromkeys(filter(None, map(self._own, given.identifiers)))
+        own = self.candidates(given.identifiers)
         if not own:
             raise Refused([self._foreign(given)])
-        return tuple(own)
+        return own
+
+    def candidates(self, identifiers: Iterable[Identifier]) -> tuple[str, ...]:
+        """The CX strings of those ids that may be the domain's; none where all are foreign."""
+        return tuple(dict.fromkeys(filter(None, map(self._own, identifiers))))
 
     def single(self, given: Given) -> str:
         """The CX string of the only id.
@@ -208,7 +217,7 @@ def _cx(given: Identifier, authority: str) -> str | None:
     value = given.value.strip()
     if not value or not value.isprintable() or not is_oid(authority):
         return None
-    written = f"{escape(value)}^^^&{authority}&ISO"
+    written = cx(given._replace(universal_id=authority))
     return written if len(written) <= _LONGEST else None
 
 

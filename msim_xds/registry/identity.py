@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from msim_xds.database.engine import Database
 from msim_xds.findings import Finding, Refused, errors
 from msim_xds.metadata.identity import Announcement, Domain, Given, LinkChange, Merge
-from msim_xds.registry import merging, patients
+from msim_xds.registry import correlations, merging, patients
 from msim_xds.registry.patients import Listed
 from msim_xds.registry.relinking import Relinker
 from msim_xds.settings import PatientPolicy, PatientSettings
@@ -117,6 +117,7 @@ class PatientIdentity:
                 connection, surviving, subsumed, any_patient=self._any_patient, places=places
             )
             merging.merge(connection, *pair, now)
+            correlations.forget(connection, subsumed)
             merging.record(connection, surviving, subsumed, message_id, now)
             _record(record, connection)
 

@@ -71,6 +71,15 @@ _ANNOUNCE: Final = (
         **{name: func.coalesce(bindparam(f"new_{name}"), patient.c[name]) for name in Demographics._fields},
     )
 )
+_BORN: Final = (
+    select(patient.c.cx, *(patient.c[name] for name in Demographics._fields))
+    .where(patient.c.birth_date == bindparam("birth_date"), patient.c.survivor_id.is_(None))
+    .order_by(patient.c.cx)
+    .limit(bindparam("most"))
+)
+_PERSON: Final = select(*(patient.c[name] for name in Demographics._fields)).where(
+    patient.c.cx == bindparam("cx")
+)
 _SURVIVOR: Final = patient.alias("survivor")
 _LIST: Final = (
     select(
@@ -132,6 +141,18 @@ def announce(connection: Connection, patient_id: int, demographics: Demographics
     """Note that a patient was announced, and what the message tells of the person."""
     told = {f"new_{name}": value for name, value in demographics._asdict().items()}
     connection.execute(_ANNOUNCE, {"key": patient_id, "now": now, **told})
+
+
+def born(connection: Connection, birth_date: str, most: int) -> list[tuple[str, Demographics]]:
+    """CX and person of the active patients born on a day (eight digits), in order of their CX."""
+    rows = connection.execute(_BORN, {"birth_date": birth_date, "most": most})
+    return [(cx, Demographics(*person)) for cx, *person in rows]
+
+
+def person(connection: Connection, cx: str) -> Demographics:
+    """What feeds have told of a patient; nothing of one who is unknown."""
+    row = connection.execute(_PERSON, {"cx": cx}).first()
+    return Demographics() if row is None else Demographics(*row)
 
 
 def listed(connection: Connection, after: str = "", most: int = 1000) -> list[Listed]:

@@ -153,7 +153,7 @@ class Later:
             )
         )
         head, tail = envelope.answer_envelope_parts(
-            due.action, due.relates_to, due.message_id, addressing.reply_to
+            due.action, due.relates_to, due.message_id, addressing.reply_to, answer.header
         )
         return package([head, *answer.payload, tail], answer.documents, due.action)
 

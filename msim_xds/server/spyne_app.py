@@ -254,7 +254,10 @@ def _reply(request: Request, answer: Answer) -> Reply:
         return ACCEPTED
     row = request.transaction
     head, tail = envelope.answer_envelope_parts(
-        row.answer_action, request.addressing.message_id, f"urn:uuid:{uuid.uuid4()}"
+        row.answer_action,
+        request.addressing.message_id,
+        f"urn:uuid:{uuid.uuid4()}",
+        further=answer.header,
     )
     return Reply([head, *answer.payload, tail], row.answer_action, 200, row, answer.documents)
 

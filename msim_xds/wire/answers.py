@@ -10,6 +10,7 @@ from msim_xds.findings import Finding
 from msim_xds.ihe.names import QUERY, RIM, RS, XDS, ResponseStatus, Severity
 from msim_xds.ihe.transactions import AnswerKind, Transaction
 from msim_xds.settings import LimitSettings
+from msim_xds.wire import discovery
 from msim_xds.wire.acknowledgement import acknowledgement
 from msim_xds.wire.xmltext import escape
 from msim_xds.wire.xop import include
@@ -110,6 +111,8 @@ def failure(
             return [retrieve_response(ResponseStatus.FAILURE, findings)]
         case AnswerKind.ACKNOWLEDGEMENT:
             return [acknowledgement(original, _capped(findings, limit))]
+        case AnswerKind.PATIENT_DISCOVERY:
+            return discovery.failed(original, _capped(findings, limit))
 
 
 def _capped(findings: Sequence[Finding], limit: int) -> Sequence[Finding]:

@@ -131,7 +131,11 @@ class _Blocks:
 
 
 def answer_envelope_parts(
-    action: str, relates_to: str | None, message_id: str, to: ReplyAddress | None = None
+    action: str,
+    relates_to: str | None,
+    message_id: str,
+    to: ReplyAddress | None = None,
+    further: str = "",
 ) -> tuple[bytes, bytes]:
     """What stands before and behind an answer's payload.
 
@@ -140,13 +144,14 @@ def answer_envelope_parts(
         relates_to: MessageID of the request, None where it had none.
         message_id: MessageID of the answer.
         to: where it is sent; None is the connection of the request.
+        further: header blocks besides those of WS-Addressing.
     """
     related = "" if relates_to is None else f"<wsa:RelatesTo>{escape(relates_to)}</wsa:RelatesTo>"
     destination = _TO_SENDER if to is None else to.headers()
     head = (
         f'<soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{WSA}"><soap:Header>'
         f'<wsa:Action soap:mustUnderstand="1">{escape(action)}</wsa:Action>'
-        f"<wsa:MessageID>{escape(message_id)}</wsa:MessageID>{related}{destination}"
+        f"<wsa:MessageID>{escape(message_id)}</wsa:MessageID>{related}{destination}{further}"
         "</soap:Header><soap:Body>"
     )
     return head.encode(), b"</soap:Body></soap:Envelope>"

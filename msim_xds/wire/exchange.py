@@ -228,13 +228,15 @@ class OutgoingDocument:
 class Answer:
     """What a handler answers: ready XML for soap:Body in pieces, and the documents it refers to.
 
-    ``status`` and ``findings`` repeat what the payload says, for logs and audit.
+    ``status`` and ``findings`` repeat what the payload says, for logs and audit. ``header`` is header blocks
+    besides those of WS-Addressing.
     """
 
     payload: list[bytes]
     status: ResponseStatus = ResponseStatus.SUCCESS
     findings: Sequence[Finding] = ()
     documents: Sequence[OutgoingDocument] = ()
+    header: str = ""
 
 
 class Handler(Protocol):

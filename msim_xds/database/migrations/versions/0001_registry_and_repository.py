@@ -57,6 +57,15 @@ def _create_patients() -> None:
         sa.UniqueConstraint("cx", name="uq_patient_cx"),
     )
     _create_partial_index("ix_patient_survivor_id", "patient", ["survivor_id"], "survivor_id IS NOT NULL")
+    _create_partial_index("ix_patient_birth_date", "patient", ["birth_date"], "birth_date IS NOT NULL")
+    op.create_table(
+        "correlation",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("patient", "partner", "home", "external")),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("patient", "partner", "home", "external", name="pk_correlation"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_correlation_expires_at", "correlation", ["expires_at"])
     op.create_table(
         "patient_merge",
         sa.Column("id", _ID, autoincrement=False, nullable=False),
@@ -351,6 +360,7 @@ def downgrade() -> None:
         "registry_object",
         "fragment_dictionary",
         "patient_merge",
+        "correlation",
         "patient",
     ):
         op.drop_table(table)
