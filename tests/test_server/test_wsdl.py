@@ -65,6 +65,12 @@ def test_every_transaction_is_described_where_it_is_taken() -> None:
     assert len({(each.endpoint, each.key) for each in DESCRIPTIONS}) == len(DESCRIPTIONS)
 
 
+def operation_name(described: Description, row: Transaction) -> str:
+    """By the action, or by the message where HL7 v3 names it (ITI TF-2 Appendix V.2.4)."""
+    hl7 = row.body.startswith("{urn:hl7-org:v3}")
+    return f"{described.stem}_{row.body.rpartition('}')[2] if hl7 else row.action.rpartition(':')[2]}"
+
+
 @pytest.mark.parametrize(("described", "row"), ROWS, ids=[row.name for _, row in ROWS])
 def test_wsdl_follows_the_framework(
     described: Description, row: Transaction, descriptions: Descriptions
@@ -73,7 +79,7 @@ def test_wsdl_follows_the_framework(
     assert text is not None
     document = etree.fromstring(text)
     stem = described.stem
-    operation = f"{stem}_{row.action.rpartition(':')[2]}"
+    operation = operation_name(described, row)
     assert document.get("name") == stem
     assert document.get("targetNamespace") == described.namespace
     for direction, action, element in (
@@ -135,7 +141,7 @@ def test_there_is_no_other_wsdl(descriptions: Descriptions) -> None:
 def test_files_work_from_disk_too(described: Description) -> None:
     with as_file(files("msim_xds.wsdl").joinpath(described.file)) as path:
         client = zeep.Client(str(path))  # type: ignore[no-untyped-call]
-    operations = {f"{described.stem}_{r.action.rpartition(':')[2]}" for r in described.transactions}
+    operations = {operation_name(described, row) for row in described.transactions}
     assert set(client.service._binding._operations) == operations
 
 
