@@ -55,24 +55,23 @@ class Batch:
 
         Raises:
             Refused: with every finding.
-            NotTogether: the registry has changed in a way that only another writer can have caused.
+            NotTogether: something that only the database's constraints see is in the way of those before it.
         """
         if draft.refers_outside or not _names(draft) <= self._seen:
             self.write()
             self._look([draft])
-        identities = records.identities_of(draft.things, draft.digest)
         known = Known(
             self._patient(draft),
             {uuid: self._held[uuid] for uuid in draft.mentioned if uuid in self._held},
-            {each: self._identities[each] for each in identities if each in self._identities},
+            {each: self._identities[each] for each in _unique_ids(draft) if each in self._identities},
         )
         change = self._registration.change(self._connection, draft, known, self._allocated)
         if change is None:
             return False
         if known.patient is not None and draft.patient not in self._patients:
             self._patients[draft.patient] = self._new_patients[draft.patient] = known.patient
-        fresh = {each: row for each, row in identities.items() if each not in known.identities}
-        self._keep(change, fresh)
+        identities = records.identities_of(draft.things, draft.digest)
+        self._keep(change, {each: identities[each] for each in identities.keys() - known.identities.keys()})
         return True
 
     def write(self) -> None:
