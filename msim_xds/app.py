@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import gc
-import socket
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msim_xds.audit.sealer import seal_all
-from msim_xds.audit.setup import Caretaker, open_trail
+from msim_xds.audit.setup import open_trail
 from msim_xds.audit.trail import Trail
 from msim_xds.database.engine import Database
 from msim_xds.delivery.queue import DeliveryQueue
@@ -40,8 +38,6 @@ from msim_xds.ihe.transactions import (
 from msim_xds.importer.desk import Services
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.rules import Rules
-from msim_xds.mllp.feed import Feed
-from msim_xds.mllp.listener import Listener
 from msim_xds.registry.discovery import PatientDirectory
 from msim_xds.registry.feed_v3 import PatientFeed
 from msim_xds.registry.fragment_codec import FragmentCodec
@@ -57,6 +53,7 @@ from msim_xds.registry.updates import Updates, UpdateService
 from msim_xds.repository.assembly import Assembly
 from msim_xds.repository.blobs import BlobStore, open_store
 from msim_xds.repository.index import DocumentIndex
+from msim_xds.repository.late_validation import LateValidation
 from msim_xds.repository.on_demand import Sources
 from msim_xds.repository.registrar import LocalRegistrar, Registrar
 from msim_xds.repository.removal import DocumentRemoval
@@ -105,6 +102,7 @@ class Node:
     queries: StoredQueries
     repository: RepositoryService
     signing: Signing
+    late_validation: LateValidation
     removal: MetadataRemoval
     document_removal: DocumentRemoval
     patients: PatientFeed
@@ -139,12 +137,14 @@ class Node:
     def ready(self) -> Mapping[str, object]:
         """What /health reports; ``ready`` is whether the database answers with this version's schema."""
         kind = "sqlite" if self.database.is_sqlite else "postgresql"
+        facts: dict[str, object] = {"ready": True, "database": kind}
         try:
             self.database.check_schema()
             waiting = None if self.trail is None else self.trail.backlog.look()
+            if self.settings.validates_later:
+                facts["pending_signatures"] = self.late_validation.backlog()._asdict()
         except (OSError, RuntimeError) as error:
             return {"ready": False, "database": kind, "reason": str(error)}
-        facts: dict[str, object] = {"ready": True, "database": kind}
         if self.trail is not None and waiting is not None:
             facts |= {"ready": not (waiting.is_full and self.trail.backlog.refuses), "audit": waiting.facts()}
         return facts
@@ -174,7 +174,8 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
     signing = Signing(settings, partial(_validator, settings, clock), clock)
     registrar = _registrar(settings, database, registration, index)
     knows = registrar.knows if isinstance(registrar, LocalRegistrar) else _unknown
-    signatures = SubmittedSignatures(signing, store, Kept(store, index, database), knows)
+    later = settings.validates_later
+    signatures = SubmittedSignatures(signing, store, Kept(store, index, database), knows, later=later)
     return Node(
         settings=settings,
         database=database,
@@ -195,9 +196,10 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
             codec,
             rules,
             clock,
-            None if signing.is_off else signatures,
+            None if settings.signatures.is_off else signatures,
         ),
         signing=signing,
+        late_validation=LateValidation(signing, store, index, database, settings.signatures, clock),
         removal=MetadataRemoval(database, retention, settings.limits, clock),
         patients=PatientFeed(_identity(settings, database, codec, clock), clock),
         document_removal=DocumentRemoval(settings, store, index, database, retention, clock),
@@ -271,8 +273,11 @@ def open_services(settings: Settings) -> Services:
     return Services(settings, node.database, node.store, node.index, node.registration, now)
 
 
-def create_app(settings: Settings) -> WSGIApplication:
+def create_app(settings: Settings, *, is_alone: bool = True) -> WSGIApplication:
     """The server as a WSGI callable. Where nobody has set up structlog, it logs warnings and errors.
+
+    Without the processes that ``serve`` starts beside it, it ``is_alone``, and validates signatures that may
+    wait in a thread of its own while no new ones come.
 
     It also has the process look for garbage more seldom: a submission makes thousands of objects, which go by
     reference counting, and to look through them several times a request costs a twentieth of it.
@@ -280,8 +285,10 @@ def create_app(settings: Settings) -> WSGIApplication:
     log.configure_if_nobody_has()
     gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS)
     node = open_node(settings)
-    if not node.signing.is_off:
+    if settings.signatures.speaks or (settings.registry.url and not settings.signatures.is_off):
         node.signing.load()  # so that a wrong setting shows now, and the first signed document does not wait
+    if is_alone and settings.validates_later:
+        node.late_validation.start()
     checks = guards(settings.xua, settings.data, now)
     return build_front(
         settings,
@@ -299,7 +306,7 @@ def from_environment() -> WSGIApplication:
     """The server as a worker process starts it: settings travel in one environment variable."""
     settings = served_settings()
     log.configure(settings.log, lasting=True)
-    return create_app(settings)
+    return create_app(settings, is_alone=False)
 
 
 @contextmanager
@@ -319,7 +326,7 @@ def open_identity(settings: Settings, clock: Callable[[], datetime] = now) -> It
 
 
 @contextmanager
-def _open_trail(settings: Settings) -> Iterator[Trail | None]:
+def open_audit(settings: Settings) -> Iterator[Trail | None]:
     """The audit trail in the configured database, which is migrated first; None where nothing is recorded."""
     if not settings.audit.enabled:
         yield None
@@ -342,7 +349,7 @@ def running(settings: Settings) -> Iterator[None]:
         RuntimeError: the database was made by a newer version.
         ValueError: the key of the audit trail is too short.
     """
-    with _open_trail(settings) as trail:
+    with open_audit(settings) as trail:
         if trail is None:
             yield
             return
@@ -359,40 +366,3 @@ def _identity(
 ) -> PatientIdentity:
     relinker = Relinker(codec, clock, new_uuid)
     return PatientIdentity(database, settings.patients, relinker, clock)
-
-
-def run_feed(
-    settings: Settings, listening: socket.socket, ready: Callable[[], None], stop: threading.Event
-) -> None:
-    """Serve the patient feed on a listening socket until ``stop`` is set; messages under way are finished.
-
-    Raises:
-        OSError: the data directory or the files for TLS cannot be used.
-        RuntimeError: the database was made by a newer version.
-    """
-    with open_identity(settings) as identity, _open_trail(settings) as trail:
-        feed = Feed(identity, settings.mllp.character_set, now, trail)
-        listener = Listener(listening, feed.answer, settings.mllp)
-        threading.Thread(target=_stop_after, args=(stop, listener), daemon=True).start()
-        ready()
-        listener.serve()
-
-
-def run_audit(settings: Settings, ready: Callable[[], None], stop: threading.Event) -> None:
-    """Seal the audit trail and send it on until ``stop`` is set.
-
-    Raises:
-        OSError: the data directory cannot be used.
-        RuntimeError: the database was made by a newer version.
-        ValueError: what is needed for it cannot be used, or nothing is recorded.
-    """
-    with _open_trail(settings) as trail:
-        if trail is None:
-            raise ValueError("audit.enabled is off; there is no audit trail to look after")
-        url = public_url(settings)
-        Caretaker(settings.audit, url, trail.database, trail.outbox, now).work(stop, ready)
-
-
-def _stop_after(stop: threading.Event, listener: Listener) -> None:
-    stop.wait()
-    listener.stop()

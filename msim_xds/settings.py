@@ -363,6 +363,11 @@ class Settings(BaseSettings):
         """Directory or s3:// URL in force."""
         return self.repository.store or str((self.data / "documents").absolute())
 
+    @property
+    def validates_later(self) -> bool:
+        """Whether signatures are validated after registration; not for a registry elsewhere."""
+        return not (self.registry.url or self.signatures.is_off)
+
 
 def load(config: Path | None = None, **options: Any) -> Settings:  # noqa: ANN401
     """Settings from file, environment and options (nested dicts by section).

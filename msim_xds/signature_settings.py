@@ -86,3 +86,26 @@ class SignatureSettings(BaseModel):
     signatures: int = Field(20, ge=1, description="Most signatures of one document.")
     crl_bytes: int = Field(10 * MIB, ge=1024, description="Largest CRL, embedded or fetched.")
     time_s: float = Field(30.0, gt=0, description="Longest time for one document.")
+    attempts: int = Field(
+        5,
+        ge=1,
+        description="How often the validation of a document under `record` is begun, if its octets cannot be "
+        "read or the validator fails or dies, before it is given up as INDETERMINATE.",
+    )
+    retry_s: float = Field(
+        60.0, gt=0, description="Pause before the second attempt; each later one doubles it."
+    )
+
+    @property
+    def is_off(self) -> bool:
+        """Whether no document at all is looked at."""
+        return self._policies == {SignaturePolicy.IGNORE}
+
+    @property
+    def speaks(self) -> bool:
+        """Whether there are documents whose signatures decide on what their sender hears."""
+        return bool(self._policies & {SignaturePolicy.WARN, SignaturePolicy.REJECT})
+
+    @property
+    def _policies(self) -> set[SignaturePolicy]:
+        return {self.policy, *(rule.policy for rule in self.rules)}

@@ -76,7 +76,7 @@ def send(data: Data = None, config: Config = None) -> None:
     import signal
     import threading
 
-    from msim_xds.app import run_audit
+    from msim_xds.companions import run_audit
     from msim_xds.server import log
 
     settings = load_settings(config, data)

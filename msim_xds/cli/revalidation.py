@@ -1,4 +1,4 @@
-"""signatures revalidate: what the signatures of all kept documents are worth now."""
+"""signatures: what the signatures of all kept documents are worth now, and what waits to be looked at."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from msim_xds.cli import pending
 from msim_xds.cli.console import print_json, print_table, progress, say
 from msim_xds.cli.failures import REFUSED, Failure
 from msim_xds.cli.local import Config, Data, Json, load_settings
@@ -32,6 +33,10 @@ app = typer.Typer(
 @app.callback()
 def group() -> None:
     """Signatures of the documents that are kept. The server may run meanwhile."""
+
+
+app.command()(pending.pending)
+app.command()(pending.validate)
 
 
 @app.command()

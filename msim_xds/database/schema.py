@@ -113,7 +113,7 @@ fragment_dictionary = Table(
 #: DocumentEntries, SubmissionSets and Folders: narrow search columns and one ready ebRIM fragment each.
 #: ``time_*`` is creationTime, submissionTime or lastUpdateTime, by kind. A merge of patients changes
 #: ``patient_id`` and notes in ``submitted_patient_id`` whom the fragment names; a fragment never changes.
-#: ``signature_id`` is the signature_result that is shown with an entry.
+#: ``signature_id`` is the signature_result that is shown with an entry, or the pending_signature.
 registry_object = Table(
     "registry_object",
     metadata,
@@ -310,6 +310,21 @@ signature_result = Table(
         sqlite_where=text("revalidation_id IS NOT NULL"),
         postgresql_where=text("revalidation_id IS NOT NULL"),
     ),
+)
+
+#: Documents that may be signed and were not looked at yet; deleted when they were. ``id`` is the key of the
+#: entry with which one came, and what ``signature_id`` of its entries says meanwhile. ``due_at`` is as in
+#: ``delivery``. No index: the queue is worked off in the order of its keys.
+pending_signature = Table(
+    "pending_signature",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=False),
+    Column("unique_id", Text, nullable=False),
+    Column("format_code", Text),
+    Column("set_unique_id", Text, nullable=False),
+    Column("queued_at", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
 )
 
 #: Runs of ``msim-xds signatures revalidate``: ``position`` is the entry up to which all were looked at.

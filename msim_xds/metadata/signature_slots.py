@@ -42,9 +42,14 @@ class SignatureResult(NamedTuple):
     covers_document: bool
 
     def slots(self) -> tuple[Slot, ...]:
-        """As extra metadata; what is empty is left out."""
-        values = (*self[:-1], _WORD[self.covers_document])
+        """As extra metadata; what is empty is left out, and what is not known yet."""
+        values = (*self[:-1], _WORD[self.covers_document] if self != PENDING else "")
         return tuple(Slot(name, (value,)) for name, value in zip(_NAMES, values, strict=True) if value)
+
+
+#: The document may be signed and waits for its validation. No indication of EN 319 102-1, so that nobody
+#: takes it for one; never believed of another server.
+PENDING: Final = SignatureResult("PENDING", "", "", "", False)
 
 
 def lifted(submission: Submission) -> tuple[Submission, Mapping[str, SignatureResult]]:

@@ -5,7 +5,7 @@ Source: ITI TF-2 3.42.4.1.3, ITI TF-3 4.2.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,15 +18,16 @@ from msim_xds.ihe.transactions import Transaction
 from msim_xds.metadata.digest import submission_digest
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.rules import Rules
-from msim_xds.metadata.signature_slots import lifted
-from msim_xds.registry import holdings, records, signature_results, store_rules
+from msim_xds.metadata.signature_slots import PENDING, lifted
+from msim_xds.registry import holdings, pending_signatures, records, signature_results, store_rules
 from msim_xds.registry.admission import Admission
-from msim_xds.registry.drafts import Draft, Drafter
+from msim_xds.registry.drafts import Draft, Drafter, ObjectDraft
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.history import as_they_were
 from msim_xds.registry.holdings import Held, Identity
 from msim_xds.registry.lifecycle import consequences
 from msim_xds.registry.patients import Patient
+from msim_xds.registry.pending_signatures import Waiting
 from msim_xds.registry.races import told_to_the_sender
 from msim_xds.registry.records import Rows
 from msim_xds.registry.store_rules import REPLACING, Facts
@@ -172,18 +173,32 @@ class Registration:
         keys.update((thing.columns.row["entry_uuid"], key) for key, thing in things)
         keys.update((link.association.entry_uuid, key) for key, link in numbered)
         if draft.signatures:
-            self._add_signatures(connection, draft)
+            self._add_signatures(connection, draft, things)
         rows = Rows()
         rows.add_objects(patient_id, things)
         rows.add_associations(patient_id, numbered, keys)
         return Change(rows, follows.outdated, follows.grown.values(), draft.last_update_time)
 
-    def _add_signatures(self, connection: Connection, draft: Draft) -> None:
-        """Keep what the documents' signatures came to, and have it shown with their entries."""
-        rows = (thing.columns.row for thing in draft.objects)
-        signed = [row for row in rows if row["entry_uuid"] in draft.signatures]
-        results = [(row["unique_id"], draft.signatures[row["entry_uuid"]]) for row in signed]
-        for row, key in zip(signed, signature_results.add(connection, self._clock(), results), strict=True):
+    def _add_signatures(
+        self, connection: Connection, draft: Draft, things: Iterable[tuple[int, ObjectDraft]]
+    ) -> None:
+        """Keep what the documents' signatures came to, or that they wait, and have entries show it."""
+        moment, batch = self._clock(), draft.submission.submission_sets[0].unique_id or ""
+        numbered = [(key, thing.columns.row) for key, thing in things]
+        signed = [(key, row) for key, row in numbered if row["entry_uuid"] in draft.signatures]
+        waiting, known = [], []
+        for key, row in signed:
+            result = draft.signatures[row["entry_uuid"]]
+            if result == PENDING:
+                row["signature_id"] = key
+                waiting.append(Waiting(key, row["unique_id"], row["format_code"], batch))
+            else:
+                known.append((row, result))
+        if waiting:
+            pending_signatures.add(connection, moment, waiting)
+        results = [(row["unique_id"], result) for row, result in known]
+        keys = signature_results.add(connection, moment, results) if results else ()
+        for (row, _), key in zip(known, keys, strict=True):
             row["signature_id"] = key
 
 

@@ -16,7 +16,7 @@ from msim_xds.database.among import among, given
 from msim_xds.database.driver import Prepared
 from msim_xds.database.engine import allocate
 from msim_xds.database.schema import registry_object, signature_result
-from msim_xds.metadata.signature_slots import SignatureResult
+from msim_xds.metadata.signature_slots import PENDING, SignatureResult
 
 
 class SignedEntry(NamedTuple):
@@ -79,14 +79,18 @@ def supersede(
 
 
 def find(connection: Connection, keys: Collection[int]) -> Mapping[int, SignatureResult]:
-    """Results by key."""
+    """Results by key; PENDING where there is none.
+
+    Results are never deleted before their entries. So a key without one is that of a pending_signature, or of
+    one that was settled after the entry's row had been read.
+    """
     if not keys:
         return {}
     rows: Sequence[Any] = _FIND.rows(connection, {"given": given(connection, keys)})
-    return {
-        key: SignatureResult(indication, sub_indication, level, time, bool(covers))
-        for key, indication, sub_indication, level, time, covers in rows
-    }
+    found = dict.fromkeys(keys, PENDING)
+    for key, indication, sub_indication, level, time, covers in rows:
+        found[key] = SignatureResult(indication, sub_indication, level, time, bool(covers))
+    return found
 
 
 def _row(key: int, moment: datetime, unique_id: str, result: SignatureResult) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from msim_xds.database.engine import Database
-from msim_xds.metadata.model import Code, DocumentEntry
+from msim_xds.metadata.model import DocumentEntry
 from msim_xds.metadata.signature_slots import SignatureResult
 from msim_xds.registry import revalidations, signature_results
 from msim_xds.registry.revalidations import Change, Origin, Run
@@ -20,7 +20,7 @@ from msim_xds.registry.signature_results import SignedEntry
 from msim_xds.repository.blobs import BlobStore, CorruptDocument
 from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.repository.signed_submission import Kept
-from msim_xds.repository.signing import Examined, Signing, Subject
+from msim_xds.repository.signing import Examined, Signing, Subject, stored_code
 from msim_xds.signature_settings import SignaturePolicy
 
 _log: FilteringBoundLogger = structlog.get_logger()
@@ -132,8 +132,8 @@ class Revalidation:
             entry_uuid=entry.entry_uuid,
             unique_id=entry.unique_id,
             mime_type=stored.mime_type,
-            format_code=_code(entry.format_code),
-            class_code=_code(entry.class_code),
+            format_code=stored_code(entry.format_code),
+            class_code=stored_code(entry.class_code),
         )
         if self.signing.policy(named, origin.source_id) is SignaturePolicy.IGNORE:
             return _Seen(entry)
@@ -147,11 +147,3 @@ class Revalidation:
         if examined is None:
             return _Seen(entry)
         return _Seen(entry, failed=True) if examined.is_defect else _Seen(entry, examined.result)
-
-
-def _code(stored: str | None) -> Code | None:
-    """The code of a column, ``code^^scheme``."""
-    if stored is None:
-        return None
-    code, _, scheme = stored.partition("^^")
-    return Code(code, scheme)

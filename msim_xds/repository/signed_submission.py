@@ -1,4 +1,8 @@
-"""The signatures of a whole submission, before it is registered (ITI-41)."""
+"""The signatures of a whole submission, before it is registered (ITI-41).
+
+Those that can change the answer are validated at once. The others are only found to be worth it, and wait
+beside their entries for ``late_validation``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from msim_xds.database.engine import Database
 from msim_xds.findings import Finding, Refused, errors
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.model import DocumentEntry
-from msim_xds.metadata.signature_slots import SignatureResult
+from msim_xds.metadata.signature_slots import PENDING, SignatureResult
 from msim_xds.repository.blobs import BlobStore, CorruptDocument
 from msim_xds.repository.index import DocumentIndex
 from msim_xds.repository.signing import Signing, Subject
@@ -53,15 +57,24 @@ class SubmittedSignatures:
         store: has the documents staged.
         kept: documents that came before.
         knows: whether a submission is registered already; a retry is not refused, whatever is trusted now.
+        later: what cannot change the answer is left to ``late_validation``; not for a registry elsewhere,
+            which takes results only with their entries.
     """
 
     def __init__(
-        self, signing: Signing, store: BlobStore, kept: Kept, knows: Callable[[Reading], bool]
+        self,
+        signing: Signing,
+        store: BlobStore,
+        kept: Kept,
+        knows: Callable[[Reading], bool],
+        *,
+        later: bool,
     ) -> None:
         self._signing = signing
         self._store = store
         self._kept = kept
         self._knows = knows
+        self._later = later
 
     def examine(
         self, reading: Reading, pairs: Pairs
@@ -81,6 +94,10 @@ class SubmittedSignatures:
             if policy is SignaturePolicy.IGNORE:
                 continue
             octets = partial(self._store.staged, part)
+            if self._later and policy is SignaturePolicy.RECORD:
+                if self._signing.may_be_signed(octets()):
+                    results[entry.entry_uuid] = PENDING
+                continue
             others = partial(self._others, pairs)
             examined = self._signing.examine(Subject(entry, source, set_id, octets, others))
             if examined is not None:

@@ -102,12 +102,6 @@ class Signing:
         self._validator: Validator | None = None
         self._loading = threading.Lock()
 
-    @property
-    def is_off(self) -> bool:
-        """Whether no document at all is looked at."""
-        policies = {self._settings.policy, *(rule.policy for rule in self._settings.rules)}
-        return policies == {SignaturePolicy.IGNORE}
-
     def load(self) -> Validator:
         """The validator. Raises OSError or ValueError where what it trusts cannot be read."""
         if self._validator is None:
@@ -134,14 +128,19 @@ class Signing:
         if not is_whole:
             most = self._settings.document_bytes
             return Examined(
-                _undecided(), f"the document is over {most} octets, so its signatures are not looked at"
+                undecided(), f"the document is over {most} octets, so its signatures are not looked at"
             )
         try:
             return self._validated(octets, subject)
         except (
             Exception
         ) as error:  # the validator is fed with anything; no defect of it may refuse a document
-            return Examined(_undecided(), f"not validated; reference {_logged(error)}", is_defect=True)
+            return Examined(undecided(), f"not validated; reference {_logged(error)}", is_defect=True)
+
+    @staticmethod
+    def may_be_signed(octets: Iterable[bytes]) -> bool:
+        """Whether a document is worth ``examine``, for a look at its octets. Raises OSError."""
+        return _signed_octets(octets, 0) != (None, True)
 
     def findings(
         self, entry: DocumentEntry, examined: Examined, policy: SignaturePolicy
@@ -263,8 +262,17 @@ def has_code(code: Code | None, wanted: str) -> bool:
     return code is not None and wanted in (code.code, f"{code.code}^^{code.scheme}")
 
 
-def _undecided() -> SignatureResult:
-    return SignatureResult(_UNDECIDED, GENERIC, "", "", False)
+def stored_code(stored: str | None) -> Code | None:
+    """The code of a column, ``code^^scheme``."""
+    if stored is None:
+        return None
+    code, _, scheme = stored.partition("^^")
+    return Code(code, scheme)
+
+
+def undecided(sub_indication: str = GENERIC) -> SignatureResult:
+    """That nothing is known of a document's signatures."""
+    return SignatureResult(_UNDECIDED, sub_indication, "", "", False)
 
 
 def _logged(error: BaseException) -> str:

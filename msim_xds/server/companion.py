@@ -2,7 +2,7 @@
 
 The patient feed runs in one: one listener, however many workers there are, and its port is bound by the main
 process, so that a port in use is told before anything starts and no connection is lost when it is replaced.
-What looks after the audit trail runs in another, without a port.
+What looks after the audit trail runs in another, without a port, and what validates signatures in a third.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from queue import Empty, SimpleQueue
 from typing import Final
 from urllib.parse import urlsplit
@@ -29,11 +29,14 @@ from msim_xds.tls import Contexts
 TARGET: Final = "msim_xds.app:from_environment"
 """Makes the WSGI callable in each worker, from ``served_settings``."""
 
-FEED: Final = "msim_xds.app:run_feed"
+FEED: Final = "msim_xds.companions:run_feed"
 """Listens for the patient feed, in a process of its own."""
 
-AUDIT: Final = "msim_xds.app:run_audit"
+AUDIT: Final = "msim_xds.companions:run_audit"
 """Looks after the audit trail, in a process of its own: workers come and go, and there may be many."""
+
+VALIDATION: Final = "msim_xds.companions:run_validation"
+"""Validates signatures of what is registered, likewise: it must not cost the time of requests."""
 
 SETTINGS_VARIABLE: Final = "MSIM_SERVED_SETTINGS"
 
@@ -68,7 +71,7 @@ def serve(settings: Settings, target: str = TARGET) -> None:
         target: ``module:function`` that makes the WSGI callable from ``served_settings``.
 
     Raises:
-        OSError: an address is in use or not allowed, or the patient feed cannot start.
+        OSError: an address is in use or not allowed, or a process beside the server cannot start.
         UnusableXua, UnusableTls, UnusableSystems: a section, or a file that it names, cannot be used.
     """
     log.configure(settings.log)
@@ -77,7 +80,7 @@ def serve(settings: Settings, target: str = TARGET) -> None:
     setup.check(settings.xua)  # said here once, before each worker would find it
     _allow_files()
     os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
-    with _audit(settings), _feed(settings):
+    with _audit(settings), _feed(settings), _validation(settings):
         if settings.server.engine == "cheroot":
             _serve_cheroot(settings, target)
         else:
@@ -105,6 +108,13 @@ def _feed(settings: Settings) -> Iterator[None]:
         Companion("patient feed", FEED, settings, listening),
     ):
         yield
+
+
+def _validation(settings: Settings) -> AbstractContextManager[object]:
+    """Validates signatures that may wait, beside the requests."""
+    if not settings.validates_later:
+        return nullcontext()
+    return Companion("signature validation", VALIDATION, settings)
 
 
 def _allow_files() -> None:

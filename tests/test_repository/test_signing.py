@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,12 @@ class Site:
         return finding
 
     def slots(self, unique_id: str) -> dict[str, str]:
+        """What a query shows when all that waited is validated."""
+        self.node.late_validation.finish(threading.Event())
+        return self.slots_now(unique_id)
+
+    def slots_now(self, unique_id: str) -> dict[str, str]:
+        """What a query shows now."""
         message = queries.request("GetDocuments", [("$XDSDocumentEntryUniqueId", queries.many(unique_id))])
         answer = self.node.queries.answer(
             Request(ITI_18, etree.fromstring(message), Addressing(ITI_18.action))

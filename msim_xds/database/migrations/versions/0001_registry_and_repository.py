@@ -289,6 +289,17 @@ def _create_signatures() -> None:
         postgresql_where=sa.text("revalidation_id IS NOT NULL"),
     )
     op.create_table(
+        "pending_signature",
+        sa.Column("id", _ID, autoincrement=False, nullable=False),
+        sa.Column("unique_id", sa.Text(), nullable=False),
+        sa.Column("format_code", sa.Text()),
+        sa.Column("set_unique_id", sa.Text(), nullable=False),
+        sa.Column("queued_at", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_pending_signature"),
+    )
+    op.create_table(
         "revalidation",
         sa.Column("id", _ID, autoincrement=False, nullable=False),
         sa.Column("started_at", sa.Text(), nullable=False),
@@ -344,6 +355,7 @@ def downgrade() -> None:
     """Back to an empty database."""
     for table in (
         "revalidation",
+        "pending_signature",
         "signature_result",
         "audit_repository",
         "audit_head",
