@@ -42,8 +42,8 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """'reached', 'missed', or nothing where there is nothing to compare with."""
-        if self.judged is None:
+        """'reached', 'missed', or nothing where there is nothing to compare with, or no bound."""
+        if self.judged is None or self.at_most is self.at_least is None:
             return ""
         too_much = self.at_most is not None and self.judged > self.at_most
         too_little = self.at_least is not None and self.judged < self.at_least

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import big, cpu, figures, flat, importing, signatures, signed_submissions
+from bench import beside, big, cpu, figures, flat, importing, signatures, signed_submissions
 from bench.figures import Figure
 from bench.limit import Limit
 
@@ -38,6 +38,7 @@ def main() -> int:
                 signatures.measure(_below(work, "signatures"))
                 + signed_submissions.measure(_below(work, "signed"))
             ),
+            "beside": lambda: beside.measure(_below(work, "beside")),
         }
         found: list[Figure] = []
         for name in arguments.only.split(","):

@@ -99,6 +99,16 @@ class ServerProcess:
             self._process.wait(_START_S)
             self._process = None
 
+    def processes(self) -> list[int]:
+        """Ids of all its processes."""
+        group = 0 if self._process is None else self._process.pid
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.getpgid(int(folder.name)) == group:
+                    found.append(int(folder.name))
+        return found
+
     def connect(self) -> socket.socket:
         """A connection of one's own."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)

@@ -224,9 +224,10 @@ class TestPolicies:
     def test_a_retry_is_harmless_though_nothing_is_trusted_any_more(self, site: Any, tmp_path: Path) -> None:
         content, unique_id = sign(), metadata.new_oid()
         body = metadata.single_document(unique_id=unique_id, content=content)
-        site().provide(body, {"Document01": content})
+        trusting = site()
+        trusting.provide(body, {"Document01": content})
+        before = trusting.slots(unique_id)
         strict = site(policy="reject", trust=None, undecided=())
-        before = strict.slots(unique_id)
         answer = strict.provide(body, {"Document01": content})
         assert answer.status is ResponseStatus.SUCCESS
         assert strict.slots(unique_id) == before
