@@ -44,8 +44,10 @@ def validate(
 
     from msim_xds.app import open_node
     from msim_xds.repository.late_validation import ended_after
+    from msim_xds.server import log
 
     settings = load_settings(config, data)
+    log.configure(settings.log)  # to stderr: what waits longer, and what is given up
     if settings.registry.url:
         raise Failure("registry.url is set: results are shown by the registry in this process only")
     stop = threading.Event()

@@ -78,6 +78,13 @@ class _Seen(NamedTuple):
     tried: bool = True
 
 
+class Step(NamedTuple):
+    """What was done at once: documents claimed, and those of them that are out of the queue now."""
+
+    claimed: int = 0
+    settled: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class LateValidation:
     """Works off the queue of this database; any number of processes may, on any number of machines.
@@ -104,7 +111,7 @@ class LateValidation:
         """Validate what comes, until ``stop`` is set."""
         while not stop.is_set():
             try:
-                if not self.step(_BATCH, stop):
+                if not self.step(_BATCH, stop).claimed:
                     stop.wait(_LOOK_S)
             except OSError as error:  # or TimeoutError
                 _out_of_reach(error)
@@ -133,21 +140,21 @@ class LateValidation:
         while not stop.wait(_QUIET_S):
             try:
                 newest = self._newest()
-                while newest is not None and newest == before and self.step(_FEW, stop):
+                while newest is not None and newest == before and self.step(_FEW, stop).claimed:
                     newest = self._newest()
                 before = newest
             except Exception as error:  # whatever it is, requests go on, and it may be better next time
                 _out_of_reach(error)
 
     def finish(self, stop: threading.Event) -> int:
-        """Validate what is due now; returns how many documents that were. Raises as ``step``."""
+        """Validate what is due now; returns how many documents are out of the queue. Raises as ``step``."""
         total = 0
-        while not stop.is_set() and (claimed := self.step(_BATCH, stop)):
-            total += claimed
+        while not stop.is_set() and (step := self.step(_BATCH, stop)).claimed:
+            total += step.settled
         return total
 
-    def step(self, most: int, stop: threading.Event) -> int:
-        """Claim a few documents and validate them; returns how many it has claimed.
+    def step(self, most: int, stop: threading.Event) -> Step:
+        """Claim a few documents and validate them.
 
         Raises:
             OSError, TimeoutError: the database cannot do it now; what was claimed is due again after a while.
@@ -156,12 +163,13 @@ class LateValidation:
         self.signing.load()
         with self.database.read() as connection:
             if not pending_signatures.is_due(connection):
-                return 0
+                return Step()
         with self.database.write() as connection:
             claimed = pending_signatures.claim(connection, most, round(self._hold_s * 1000))
-        if claimed:
-            self._keep(self._validated(claimed, stop), stop)
-        return len(claimed)
+        seen = self._validated(claimed, stop) if claimed else []
+        if seen:
+            self._keep(seen, stop)
+        return Step(len(seen), sum(each.settled for each in seen))
 
     def backlog(self) -> Backlog:
         """What waits, counted up to ``MOST_COUNTED``."""

@@ -23,7 +23,7 @@ from msim_xds.registry import pending_signatures
 from msim_xds.registry.dependents import named, things
 from msim_xds.registry.erasure import erase
 from msim_xds.repository import late_validation as module
-from msim_xds.repository.late_validation import LateValidation
+from msim_xds.repository.late_validation import LateValidation, Step
 from msim_xds.repository.revalidation import Revalidation
 from msim_xds.server.companion import Companion
 from msim_xds.wire.exchange import Addressing, Recorder, Request
@@ -249,7 +249,7 @@ class TestFailures:
 
         monkeypatch.setattr(type(made.node.signing.load()), "validate", fail)
         with capture_logs() as logs:
-            assert finish(made) == 1  # and it is not due again for a while
+            assert finish(made) == 0  # and it is not due again for a while
             assert made.slots_now(unique_id) == PENDING
             make_due(made)
             assert finish(made) == 1
@@ -267,7 +267,7 @@ class TestFailures:
         path = blob_path(tmp_path / "data" / "documents", blob.sha256)
         good = path.read_bytes()
         path.write_bytes(b"damage")
-        assert finish(made) == 1
+        assert finish(made) == 0
         assert made.slots_now(unique_id) == PENDING
         path.write_bytes(good)
         make_due(made)
@@ -318,7 +318,7 @@ class TestFailures:
             provide(made, content)
         stop = threading.Event()
         stop.set()
-        assert made.node.late_validation.step(10, stop) == 2
+        assert made.node.late_validation.step(10, stop) == (2, 0)
         with made.node.database.read() as connection:
             attempts = connection.execute(select(pending_signature.c.attempts)).scalars().all()
         assert attempts == [0, 0]
@@ -350,13 +350,13 @@ class TestFailures:
 def test_it_goes_on_when_the_database_does_not_answer(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made, stop, seen = site(), threading.Event(), []
 
-    def step(self: LateValidation, most: int, stop: threading.Event) -> int:
+    def step(self: LateValidation, most: int, stop: threading.Event) -> Step:
         seen.append(most)
         if len(seen) == 3:
             stop.set()
         if len(seen) == 1:
             raise TimeoutError("away")
-        return 0
+        return Step()
 
     monkeypatch.setattr(module, "_PAUSE_S", 0.01)
     monkeypatch.setattr(module, "_LOOK_S", 0.01)
