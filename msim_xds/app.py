@@ -20,6 +20,7 @@ from msim_xds.audit.trail import Trail
 from msim_xds.database.engine import Database
 from msim_xds.delivery.queue import DeliveryQueue
 from msim_xds.gateway import setup as gateway
+from msim_xds.gateway.neighbours import Neighbours
 from msim_xds.ihe.transactions import (
     ITI_18,
     ITI_41,
@@ -109,8 +110,8 @@ class Node:
     deliveries: DeliveryQueue
     trail: Trail | None
 
-    def handlers(self) -> Mapping[str, Handler]:
-        """Who carries out which transaction."""
+    def handlers(self, neighbours: Neighbours | None = None) -> Mapping[str, Handler]:
+        """Who carries out which transaction; ``neighbours`` are the communities that a gateway asks."""
         return {
             **gateway.handlers(
                 self.settings,
@@ -118,6 +119,7 @@ class Node:
                 self.repository.deliver,
                 PatientDirectory(self.database, self.settings.patients),
                 now,
+                neighbours,
             ),
             ITI_18.name: self.queries.answer,
             ITI_41.name: self.repository.provide_and_register,
@@ -290,16 +292,9 @@ def create_app(settings: Settings, *, is_alone: bool = True) -> WSGIApplication:
     if is_alone and settings.validates_later:
         node.late_validation.start()
     checks = guards(settings.xua, settings.data, now)
-    return build_front(
-        settings,
-        node.handlers(),
-        node.store,
-        node.ready,
-        node.deliveries,
-        checks,
-        node.trail,
-        gateway.error_locations(settings),
-    )
+    handlers = node.handlers(gateway.open_neighbours(settings))
+    homes = gateway.error_locations(settings)
+    return build_front(settings, handlers, node.store, node.ready, node.deliveries, checks, node.trail, homes)
 
 
 def from_environment() -> WSGIApplication:

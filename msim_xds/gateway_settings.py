@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -31,4 +32,28 @@ class GatewaySettings(BaseModel):
         "home",
         description="What an error of ITI-39 has as its location: the homeCommunityId alone, with the "
         "DocumentUniqueId in codeContext (some receivers take nothing else), or both, parted by a blank.",
+    )
+    partners: Path | None = Field(
+        None,
+        description="TOML file of the partner communities, or a directory whose `*.toml` are read; without "
+        "it the Initiating Gateway answers for this community alone.",
+    )
+    nothing_found: Literal["PartialSuccess", "Failure"] = Field(
+        "PartialSuccess",
+        description="Status of a query for which one community failed and no other found anything. The "
+        "transaction's own text asks for PartialSuccess, the general table of statuses for Failure.",
+    )
+    requests: int = Field(
+        64,
+        ge=1,
+        description="Requests to the Initiating Gateway under way in each worker; further ones wait.",
+    )
+    threads: int = Field(
+        128, ge=1, description="Communities asked at a time by each worker, over all requests."
+    )
+    breaker_failures: int = Field(
+        5, ge=1, description="After so many failures in a row a community is not asked for a while."
+    )
+    breaker_pause_s: float = Field(
+        30.0, gt=0, description="How long it is not asked; one request then tries again."
     )

@@ -86,11 +86,12 @@ class Attempt:
     def _post(self, target: Target, message: Packaged) -> int:
         headers = {
             "Content-Type": message.content_type,
-            "Content-Length": str(message.length),
             "User-Agent": f"msim-xds/{__version__}",
             "Accept-Encoding": "identity",
             "Connection": "close",
         }
+        if message.length is not None:
+            headers["Content-Length"] = str(message.length)
         with self._pool(target) as pool:
             response = pool.urlopen(
                 "POST",
@@ -99,6 +100,7 @@ class Attempt:
                 headers=headers,
                 redirect=False,
                 preload_content=False,
+                chunked=message.length is None,
             )
             status = response.status
             response.close()  # unread: whatever else it says, the status decides

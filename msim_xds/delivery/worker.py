@@ -136,7 +136,12 @@ class DeliveryWorker:
             return "the server ended during each attempt"
         try:
             target = self._hosts.target(claimed.address)
-            attempt.send(target, self._compose(claimed))
+            message = self._compose(claimed)
+            try:
+                attempt.send(target, message)
+            finally:
+                if message.close is not None:
+                    message.close()
         except (NotDelivered, BadAddress) as error:
             return str(error)
         except Exception as error:  # ours; the log has the traceback

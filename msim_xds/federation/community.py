@@ -96,6 +96,7 @@ class FoundDocuments:
         status: as it came.
         findings: its errors and warnings as they came.
         documents: those that it delivers, in the order in which their octets come.
+        room: octets that all its documents have at most; None where that is not known.
         close: lets go of the connection, whether the documents were read or not; harmless a second time, and
             from another thread.
     """
@@ -103,6 +104,7 @@ class FoundDocuments:
     status: ResponseStatus
     findings: Sequence[Finding] = ()
     documents: Sequence[StreamedDocument] = ()
+    room: int | None = None
     close: Callable[[], None] = _nothing
 
 

@@ -105,6 +105,8 @@ class _Body:
     packaged: mtom.Packaged
 
     def __len__(self) -> int:
+        if self.packaged.length is None:
+            raise ValueError("a document to send has no size")
         return self.packaged.length
 
     def __iter__(self) -> Iterator[bytes]:

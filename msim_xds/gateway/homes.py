@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msim_xds.federation.patient_mapping import patient_slot
 from msim_xds.findings import Finding
 from msim_xds.ihe.names import RIM
 from msim_xds.ihe.queries import QUERIES, StoredQuery
@@ -13,12 +14,6 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 ADHOC_QUERY: Final = f"{{{RIM}}}AdhocQuery"
-SLOT: Final = f"{{{RIM}}}Slot"
-VALUE: Final = f"{{{RIM}}}Value"
-_PATIENT_NAMES: Final = {
-    row.id: next((param.name for param in row.params if param.attribute == "patient_id"), "")
-    for row in QUERIES.values()
-}
 
 
 class Asked(NamedTuple):
@@ -50,8 +45,8 @@ def asked(request: _Element) -> Asked:
     adhoc = next((child for child in request if child.tag == ADHOC_QUERY), None)
     if adhoc is None:
         return Asked(None, "", "")
-    row = QUERIES.get(adhoc.get("id", "").strip().lower())
-    return Asked(row, adhoc.get("home", "").strip(), "" if row is None else _PATIENT_NAMES[row.id])
+    query_id = adhoc.get("id", "").strip().lower()
+    return Asked(QUERIES.get(query_id), adhoc.get("home", "").strip(), patient_slot(query_id))
 
 
 def query_problem(query: Asked, known: frozenset[str], section: str) -> Finding | None:

@@ -3,13 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 
+from msim_xds.federation.partners import LoadedPartner, load_partners
+from msim_xds.federation.xca import XcaCommunity
+from msim_xds.gateway.breaker import Breaker
 from msim_xds.gateway.discovery import Directory, DiscoveryGateway
+from msim_xds.gateway.initiating import InitiatingGateway
+from msim_xds.gateway.neighbours import Neighbour, Neighbours
 from msim_xds.gateway.responding import Deliver, RespondingGateway
-from msim_xds.ihe.transactions import ITI_38, ITI_39, ITI_55
+from msim_xds.gateway_settings import GatewaySettings
+from msim_xds.ihe.transactions import ITI_18_GATEWAY, ITI_38, ITI_39, ITI_43_GATEWAY, ITI_55
 from msim_xds.settings import Settings
 from msim_xds.wire.exchange import Handler
+
+
+def partners(settings: Settings) -> tuple[LoadedPartner, ...]:
+    """The partners that the settings name; none where there is no Initiating Gateway.
+
+    Raises:
+        UnusablePartner: a partner file cannot be used; names file, table and key.
+    """
+    gateway = settings.gateway
+    if not (_has_community(settings) and gateway.initiating):
+        return ()
+    own = (settings.registry.home_community_id, *gateway.further_homes)
+    return load_partners(gateway.partners, own)
+
+
+def check(settings: Settings) -> None:
+    """Whether the gateways can be made of these settings. Raises as ``partners``."""
+    partners(settings)
+
+
+def open_neighbours(settings: Settings) -> Neighbours:
+    """The communities that the settings name.
+
+    Raises:
+        UnusablePartner: a partner file cannot be used; names file, table and key.
+    """
+    gateway = settings.gateway
+    members = [_neighbour(XcaCommunity(partner), gateway) for partner in partners(settings)]
+    return Neighbours(members, gateway.threads, date.today)
+
+
+def _neighbour(community: XcaCommunity, gateway: GatewaySettings) -> Neighbour:
+    breaker = Breaker(gateway.breaker_failures, gateway.breaker_pause_s)
+    table = community.table
+    return Neighbour(community, table.deadline_s, breaker, table.is_valid, community.close)
 
 
 def handlers(
@@ -18,6 +59,7 @@ def handlers(
     deliver: Deliver,
     directory: Directory,
     clock: Callable[[], datetime],
+    neighbours: Neighbours | None = None,
 ) -> Mapping[str, Handler]:
     """Who carries out the gateways' transactions; nothing where none is offered.
 
@@ -29,6 +71,7 @@ def handlers(
         deliver: delivers documents of the local repository.
         directory: looks our patients up.
         clock: the time of day, UTC.
+        neighbours: the other communities; without them there is no Initiating Gateway.
     """
     if not _has_community(settings):
         return {}
@@ -41,6 +84,9 @@ def handlers(
             ITI_39.name: responding.retrieve,
             ITI_55.name: discovery.discover,
         }
+    if settings.gateway.initiating and neighbours is not None:
+        initiating = InitiatingGateway(settings, query, deliver, neighbours)
+        found |= {ITI_18_GATEWAY.name: initiating.query, ITI_43_GATEWAY.name: initiating.retrieve}
     return found
 
 

@@ -46,14 +46,14 @@ _RESPONSE: Final = "ITI TF-2 3.43.4.2.2"
 _READ_AHEAD: Final = 8 << 20
 
 
-class _NewIds(NamedTuple):
+class NewIds(NamedTuple):
     """Where a document that was made on demand is kept, and its own uniqueId (ITI TF-2 3.43.4.2.2)."""
 
     repository_unique_id: str | None = None
     document_unique_id: str | None = None
 
 
-_NOT_NEW: Final = _NewIds()
+_NOT_NEW: Final = NewIds()
 
 
 @dataclass(slots=True)
@@ -72,7 +72,12 @@ class Delivery:
     given_up: set[str] = field(default_factory=set)
 
     def add(
-        self, wanted: Wanted, mime_type: str, size: int, chunks: Iterable[bytes], new: _NewIds = _NOT_NEW
+        self,
+        wanted: Wanted,
+        mime_type: str,
+        size: int | None,
+        chunks: Iterable[bytes],
+        new: NewIds = _NOT_NEW,
     ) -> None:
         """One document more."""
         cid = f"document{len(self.documents) + 1}@{self.key}"
@@ -101,7 +106,7 @@ class Delivery:
 
     def status(self) -> ResponseStatus:
         """All, some or none delivered (ITI TF-3 4.2.4.2)."""
-        if not self.findings:
+        if not errors(self.findings):
             return ResponseStatus.SUCCESS
         return ResponseStatus.PARTIAL_SUCCESS if self.documents else ResponseStatus.FAILURE
 
@@ -236,7 +241,7 @@ class RepositoryService:
             return self._index.find(connection, unique_ids)
 
     def _deliver(
-        self, delivery: Delivery, wanted: Wanted, stored: StoredDocument, new: _NewIds = _NOT_NEW
+        self, delivery: Delivery, wanted: Wanted, stored: StoredDocument, new: NewIds = _NOT_NEW
     ) -> None:
         """Add one document, or the finding that it is damaged."""
         try:
@@ -273,11 +278,11 @@ class RepositoryService:
         """Add a document that was made, from the store where it is kept there. Raises Refused, OSError."""
         kept = None if self._snapshots is None else self._snapshots.keep(made)
         if kept is not None:
-            self._deliver(delivery, wanted, kept, _NewIds(self._unique_id, made.unique_id))
+            self._deliver(delivery, wanted, kept, NewIds(self._unique_id, made.unique_id))
             return
         octets, size = self._store.take(made.part), made.part.size
         chunks = (b"".join(octets),) if delivery.may_hold(size) else octets
-        delivery.add(wanted, made.mime_type, size, chunks, _NewIds(None, made.unique_id))
+        delivery.add(wanted, made.mime_type, size, chunks, NewIds(None, made.unique_id))
 
     def _chunks(self, delivery: Delivery, stored: StoredDocument) -> Iterable[bytes]:
         """The octets: read and verified now where they are few, else on their way. Raises CorruptDocument."""

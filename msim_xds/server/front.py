@@ -54,21 +54,19 @@ _CODINGS: Final = ("", "identity")
 
 @dataclass(slots=True)
 class Response:
-    """What goes back to the HTTP server."""
+    """What goes back to the HTTP server; without ``length`` it goes in chunks, as many as there are."""
 
     chunks: Iterable[bytes]
-    length: int
+    length: int | None
     content_type: str | None = _TEXT
     status: int = 200
     extra: Sequence[tuple[str, str]] = ()
 
     def headers(self) -> list[tuple[str, str]]:
         """All headers, as a list of its own."""
-        headers = [
-            ("Content-Length", str(self.length)),
-            ("X-Content-Type-Options", "nosniff"),
-            *self.extra,
-        ]
+        headers = [("X-Content-Type-Options", "nosniff"), *self.extra]
+        if self.length is not None:
+            headers.append(("Content-Length", str(self.length)))
         if self.content_type is not None:
             headers.append(("Content-Type", self.content_type))
         return headers
@@ -104,9 +102,12 @@ class Front:
         self._inline = settings.validation.tolerances().inline_documents
         self._certificate_of = certificates(settings)
         self._door = door
-        self._turns: SimpleQueue[None] = SimpleQueue()  # a semaphore at a tenth of threading's cost
-        for _ in range(settings.server.threads):
-            self._turns.put(None)
+        common = _turns(settings.server.threads)
+        # Who mostly waits for other communities must not keep those out who are served from here.
+        waiting = _turns(settings.gateway.requests)
+        self._turns = {
+            endpoint: waiting if endpoint is Endpoint.INITIATING_GATEWAY else common for endpoint in endpoints
+        }
         self._descriptions = Descriptions(url)
         self._ready = ready
         self._paths = {str(endpoint): endpoint for endpoint in endpoints}
@@ -189,12 +190,13 @@ class Front:
         except SoapFault as fault:
             _log.info("refused", path=endpoint, http_status=fault.http_status)
             return _fault(fault)
-        self._turns.get()
+        turns = self._turns[endpoint]
+        turns.get()
         try:
             address = environ.get("REMOTE_ADDR", "")
             reply = self._endpoints[endpoint].call(message, address, certificate, system)
         finally:
-            self._turns.put(None)
+            turns.put(None)
             for part in message.parts.values():
                 stager.discard(part)
         if reply is ACCEPTED:
@@ -229,8 +231,15 @@ class Front:
         """The reply in its form; a fault is simple SOAP, which every sender can read."""
         row = reply.transaction
         as_mtom = row is not None and in_mtom(row, came_as_mtom=came_as_mtom, inline=self._inline)
-        packaged = (mtom.package if as_mtom else mtom.plain)(reply.envelope, reply.documents, reply.action)
-        chunks = _watched(packaged.chunks) if reply.documents else [b"".join(packaged.chunks)]
+        if as_mtom:
+            packaged = mtom.package(reply.envelope, reply.documents, reply.action, reply.room)
+        else:
+            packaged = mtom.plain(reply.envelope, reply.documents, reply.action)
+        chunks: Iterable[bytes]
+        if reply.close is not None:
+            chunks = _Held(_watched(packaged.chunks), reply.close)
+        else:
+            chunks = _watched(packaged.chunks) if reply.documents else [b"".join(packaged.chunks)]
         return Response(chunks, packaged.length, packaged.content_type, reply.http_status)
 
 
@@ -278,6 +287,14 @@ def build_front(
     return Front(settings, endpoints, stager, ready, entrance)
 
 
+def _turns(number: int) -> SimpleQueue[None]:
+    """A semaphore at a tenth of threading's cost."""
+    turns: SimpleQueue[None] = SimpleQueue()
+    for _ in range(number):
+        turns.put(None)
+    return turns
+
+
 def _no_wsdl(endpoint: Endpoint) -> str:
     return f"There is no such WSDL; those here: {', '.join(each.query for each in of_endpoint(endpoint))}."
 
@@ -295,6 +312,21 @@ def _broken(method: str, error: Exception) -> Response:
 def _fault(fault: SoapFault, *extra: tuple[str, str]) -> Response:
     packaged = mtom.plain([fault_envelope(fault)], (), fault.action)
     return Response(packaged.chunks, packaged.length, packaged.content_type, fault.http_status, extra)
+
+
+class _Held:
+    """Chunks that come from elsewhere; the HTTP server closes them, sent or not (PEP 3333)."""
+
+    def __init__(self, chunks: Iterator[bytes], close: Callable[[], None]) -> None:
+        self._chunks = chunks
+        self._close = close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def close(self) -> None:
+        """Let go of what they come from."""
+        self._close()
 
 
 def _watched(chunks: Iterable[bytes]) -> Iterator[bytes]:

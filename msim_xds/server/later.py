@@ -11,6 +11,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -155,7 +156,8 @@ class Later:
         head, tail = envelope.answer_envelope_parts(
             due.action, due.relates_to, due.message_id, addressing.reply_to, answer.header
         )
-        return package([head, *answer.payload, tail], answer.documents, due.action)
+        packaged = package([head, *answer.payload, tail], answer.documents, due.action)
+        return packaged if answer.close is None else replace(packaged, close=answer.close)
 
     def _carry_out(self, request: Request, new: NewDelivery, to: ReplyAddress) -> None:
         with _admission():

@@ -111,6 +111,8 @@ class Pipeline:
             answer = self._carried_out(request)
             witness.conclude(answer.status, answer.findings)
         except Exception as error:
+            if answer.close is not None:
+                answer.close()
             return self._failure(request, (_internal(request.transaction, error),))
         return answer
 

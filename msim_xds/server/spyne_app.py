@@ -8,7 +8,7 @@ on their way in and ready octets on their way out.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -39,7 +39,7 @@ _Untyped: TypeAlias = Any  # and what its decorator and metaclass make
 class Reply:
     """What an endpoint says: an envelope in pieces, and the documents that it refers to.
 
-    ``transaction`` is None for a fault.
+    ``transaction`` is None for a fault; ``close`` and ``room`` are the answer's.
     """
 
     envelope: Sequence[bytes]
@@ -47,6 +47,8 @@ class Reply:
     http_status: int = 200
     transaction: Transaction | None = None
     documents: Sequence[OutgoingDocument] = ()
+    close: Callable[[], None] | None = None
+    room: int | None = None
 
 
 ACCEPTED: Final = Reply((), "", 202)
@@ -259,7 +261,8 @@ def _reply(request: Request, answer: Answer) -> Reply:
         f"urn:uuid:{uuid.uuid4()}",
         further=answer.header,
     )
-    return Reply([head, *answer.payload, tail], row.answer_action, 200, row, answer.documents)
+    envelope_ = [head, *answer.payload, tail]
+    return Reply(envelope_, row.answer_action, 200, row, answer.documents, answer.close, answer.room)
 
 
 def _carry(fault: SoapFault) -> Fault:

@@ -11,7 +11,7 @@ from lxml import etree
 from lxml.etree import _Element
 
 from msim_xds.findings import shorten
-from msim_xds.ihe.names import SOAP, SOAP11, WSA, WSA_ANONYMOUS, WSA_NONE
+from msim_xds.ihe.names import SOAP, SOAP11, WSA, WSA_ANONYMOUS, WSA_NONE, WSSE
 from msim_xds.wire.exchange import Addressing, ReplyAddress
 from msim_xds.wire.faults import FaultCode, SoapFault, sender_fault
 from msim_xds.wire.xmltext import escape
@@ -155,6 +155,29 @@ def answer_envelope_parts(
         "</soap:Header><soap:Body>"
     )
     return head.encode(), b"</soap:Body></soap:Envelope>"
+
+
+def request_envelope_parts(
+    action: str, message_id: str, to: str, assertion: bytes = b""
+) -> tuple[bytes, bytes]:
+    """What stands before and behind the payload of a request that is answered on its connection.
+
+    Args:
+        action: wsa:Action of the request.
+        message_id: its MessageID.
+        to: where it is sent.
+        assertion: a SAML assertion that goes along (ITI TF-2 3.40); empty for none.
+    """
+    head = (
+        f'<soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{WSA}"><soap:Header>'
+        f'<wsa:Action soap:mustUnderstand="1">{escape(action)}</wsa:Action>'
+        f"<wsa:MessageID>{escape(message_id)}</wsa:MessageID><wsa:To>{escape(to)}</wsa:To>"
+        f"<wsa:ReplyTo><wsa:Address>{WSA_ANONYMOUS}</wsa:Address></wsa:ReplyTo>"
+    ).encode()
+    if assertion:
+        opening = f'<wsse:Security xmlns:wsse="{WSSE}" soap:mustUnderstand="1">'
+        head += opening.encode() + assertion + b"</wsse:Security>"
+    return head + b"</soap:Header><soap:Body>", b"</soap:Body></soap:Envelope>"
 
 
 def action_not_supported(action: str, supported: Collection[str]) -> SoapFault:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -215,12 +215,13 @@ class Request:
 class OutgoingDocument:
     """A document on its way out; ``chunks`` yields exactly ``size`` octets.
 
-    ``cid`` is the Content-ID that the payload's xop:Include names.
+    ``cid`` is the Content-ID that the payload's xop:Include names. ``size`` is None where nobody knows it
+    before the last octet: another community's document that is only passed through.
     """
 
     cid: str
     mime_type: str
-    size: int
+    size: int | None
     chunks: Iterable[bytes]
 
 
@@ -229,7 +230,9 @@ class Answer:
     """What a handler answers: ready XML for soap:Body in pieces, and the documents it refers to.
 
     ``status`` and ``findings`` repeat what the payload says, for logs and audit. ``header`` is header blocks
-    besides those of WS-Addressing.
+    besides those of WS-Addressing. ``close`` lets go of what the documents come from, sent or not; None where
+    that is nothing. ``room`` is what documents of unknown size have at most, all together; None where nobody
+    knows that either.
     """
 
     payload: list[bytes]
@@ -237,6 +240,8 @@ class Answer:
     findings: Sequence[Finding] = ()
     documents: Sequence[OutgoingDocument] = ()
     header: str = ""
+    close: Callable[[], None] | None = None
+    room: int | None = None
 
 
 class Handler(Protocol):

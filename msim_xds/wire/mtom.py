@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -32,6 +32,7 @@ _PLAIN_TYPES: Final = frozenset(
 _IDENTITY: Final = frozenset({"", "binary", "8bit", "7bit"})
 _HEADERS: Final = 32  # in one part; real stacks send five at most
 _JOINED_BYTES: Final = 256 << 10  # up to this size documents are sent in one piece with the rest
+_BLANKS: Final = 64 << 10  # at a time
 _MIME_TYPE: Final = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:; ?[\w.+-]+=[\w.+-]+)*", re.ASCII)
 _ROOT_CID: Final = "root@msim-xds"
 _ROOT_HEADERS: Final = (
@@ -65,18 +66,15 @@ def read(content_type: str, chunks: Iterable[bytes], stager: Stager, limits: Lim
         MalformedXml: a large SOAP part is not well-formed, or the charset is not UTF-8 or UTF-16.
         OSError: the store cannot take a document.
     """
-    media_type, options = _content_type(content_type)
+    kind, options = media_type(content_type)
     staging = Staging(stager, limits)
     chunks = _bounded(chunks, limits.request_bytes)
     try:
         if "charset" in options:
             check_encoding(options["charset"])
-        if media_type == "multipart/related":
+        if kind == "multipart/related":
             return Message(_read_related(options, chunks, staging, limits), staging.parts, mtom=True)
-        if media_type not in _PLAIN_TYPES:
-            raise BadPackage(
-                f"Content-Type {shorten(content_type)!r}; allowed: multipart/related, {SOAP_TYPE}", 415
-            )
+        check_plain(content_type)
         collector = RootCollector(staging, limits)
         for chunk in chunks:
             collector.write(chunk)
@@ -87,10 +85,20 @@ def read(content_type: str, chunks: Iterable[bytes], stager: Stager, limits: Lim
 
 
 @lru_cache(maxsize=256)
-def _content_type(header: str) -> tuple[str, Mapping[str, str]]:
+def media_type(header: str) -> tuple[str, Mapping[str, str]]:
     """Media type and parameters; a client sends the same again and again, unless it makes up boundaries."""
-    media_type, options = multipart.parse_options_header(header)
-    return media_type, options
+    kind, options = multipart.parse_options_header(header)
+    return kind, options
+
+
+def check_plain(content_type: str) -> None:
+    """Whether it is a simple SOAP message's. Raises BadPackage, MalformedXml."""
+    kind, options = media_type(content_type)
+    if kind not in _PLAIN_TYPES:
+        allowed = f"multipart/related, {SOAP_TYPE}"
+        raise BadPackage(f"Content-Type {shorten(content_type)!r}; allowed: {allowed}", 415)
+    if "charset" in options:
+        check_encoding(options["charset"])
 
 
 def _bounded(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
@@ -110,19 +118,24 @@ class _RelatedParser(multipart.PushMultipartParser):  # type: ignore[misc]  # th
         return multipart.MultipartSegment(headerlist)
 
 
+def related_parser(options: Mapping[str, str], limits: LimitSettings) -> multipart.PushMultipartParser:
+    """A parser of multipart/related, by the parameters of its Content-Type. Raises BadPackage."""
+    if not options.get("boundary"):
+        raise BadPackage("Content-Type multipart/related without a boundary")
+    return _RelatedParser(
+        options["boundary"],
+        max_header_size=limits.part_header_bytes,
+        max_header_count=_HEADERS,
+        max_segment_count=limits.parts,
+    )
+
+
 def _read_related(
     options: Mapping[str, str], chunks: Iterable[bytes], staging: Staging, limits: LimitSettings
 ) -> bytes:
-    if not options.get("boundary"):
-        raise BadPackage("Content-Type multipart/related without a boundary")
+    parser = related_parser(options, limits)
     related = _Related(options.get("start"), staging, limits)
     try:
-        parser = _RelatedParser(
-            options["boundary"],
-            max_header_size=limits.part_header_bytes,
-            max_header_count=_HEADERS,
-            max_segment_count=limits.parts,
-        )
         for chunk in chunks:
             for event in parser.parse(chunk):
                 if event is None:
@@ -219,20 +232,30 @@ class _Related:
 
 @dataclass(frozen=True, slots=True)
 class Packaged:
-    """A message to send: HTTP Content-Type, exact Content-Length in bytes, and the body."""
+    """A message to send: HTTP Content-Type, exact Content-Length in bytes, and the body.
+
+    ``length`` is None where a document's size is not known beforehand. ``close`` lets go of what the
+    documents come from, sent or not.
+    """
 
     content_type: str
-    length: int
+    length: int | None
     chunks: Iterable[bytes]
+    close: Callable[[], None] | None = None
 
 
-def package(root: Sequence[bytes], documents: Sequence[OutgoingDocument], action: str) -> Packaged:
+def package(
+    root: Sequence[bytes], documents: Sequence[OutgoingDocument], action: str, room: int | None = None
+) -> Packaged:
     """An MTOM/XOP message, also when there is no document (ITI TF-2 Appendix V.3.6).
 
     Args:
         root: the envelope in pieces; refers to each document by ``xop.include(document.cid)``.
         documents: sent as binary parts in this order.
         action: the wsa:Action, repeated in Content-Type.
+        room: what documents of unknown size have at most, all together. With it the message has a length all
+            the same: what is left of it is filled with blanks behind the last boundary, where MIME lets
+            anything stand (RFC 2046 5.1.1). So an answer that breaks off is too short for its Content-Length.
     """
     boundary = "uuid-" + secrets.token_hex(16)
     pieces: list[bytes | OutgoingDocument] = [f"--{boundary}{_ROOT_HEADERS}".encode(), *root]
@@ -243,8 +266,11 @@ def package(root: Sequence[bytes], documents: Sequence[OutgoingDocument], action
         f'multipart/related; type="{XOP_TYPE}"; start="<{_ROOT_CID}>"; start-info="{SOAP_TYPE}"; '
         f'boundary="{boundary}"; action="{action}"'
     )
-    length = sum(len(p) if isinstance(p, bytes) else p.size for p in pieces)
-    return _packaged(content_type, length, _binary(pieces), documents)
+    length = _total(len(p) if isinstance(p, bytes) else p.size for p in pieces)
+    if length is not None or room is None:
+        return _packaged(content_type, length, _binary(pieces), documents)
+    known = sum(len(p) if isinstance(p, bytes) else p.size or 0 for p in pieces)
+    return Packaged(content_type, known + room, _filled(_binary(pieces), known + room))
 
 
 def plain(root: Sequence[bytes], documents: Sequence[OutgoingDocument], action: str) -> Packaged:
@@ -263,16 +289,30 @@ def plain(root: Sequence[bytes], documents: Sequence[OutgoingDocument], action: 
             raise ValueError(f"the payload does not refer to document {document.cid!r} in its place")
         pieces += (head, document)
     pieces.append(rest)
-    length = sum(len(p) if isinstance(p, bytes) else encoded_size(p.size) for p in pieces)
+    length = _total(len(p) if isinstance(p, bytes) else _encoded(p.size) for p in pieces)
     content_type = f'{SOAP_TYPE}; charset=UTF-8; action="{action}"'
     return _packaged(content_type, length, _base64(pieces), documents)
 
 
+def _total(sizes: Iterable[int | None]) -> int | None:
+    """Their sum; None where one of them is not known."""
+    total = 0
+    for size in sizes:
+        if size is None:
+            return None
+        total += size
+    return total
+
+
+def _encoded(size: int | None) -> int | None:
+    return None if size is None else encoded_size(size)
+
+
 def _packaged(
-    content_type: str, length: int, body: Iterator[bytes], documents: Sequence[OutgoingDocument]
+    content_type: str, length: int | None, body: Iterator[bytes], documents: Sequence[OutgoingDocument]
 ) -> Packaged:
     """Large documents stay a stream; everything else is one piece, which servers send fastest."""
-    joined = length <= _JOINED_BYTES or not documents
+    joined = not documents or (length is not None and length <= _JOINED_BYTES)
     return Packaged(content_type, length, [b"".join(body)] if joined else body)
 
 
@@ -282,6 +322,18 @@ def _binary(pieces: Iterable[bytes | OutgoingDocument]) -> Iterator[bytes]:
             yield piece
         else:
             yield from piece.chunks
+
+
+def _filled(chunks: Iterable[bytes], length: int) -> Iterator[bytes]:
+    """The chunks, and blanks up to the length. Raises BadPackage where they are longer."""
+    for chunk in chunks:
+        length -= len(chunk)
+        if length < 0:
+            raise BadPackage("the documents are larger than the message that brought them")
+        yield chunk
+    while length > 0:
+        yield b" " * min(length, _BLANKS)
+        length -= _BLANKS
 
 
 def _base64(pieces: Iterable[bytes | OutgoingDocument]) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 _REQUEST = "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
-_SIGN = "x509 -req -CA ca.pem -CAkey ca.key -CAcreateserial -days 1"
+_SIGN = "x509 -req -CA ca.pem -CAkey ca.key -CAcreateserial"
 
 
 def authority(folder: Path) -> Path:
@@ -16,11 +16,14 @@ def authority(folder: Path) -> Path:
     return folder / "ca.pem"
 
 
-def certificate(folder: Path, name: str) -> Path:
-    """A file with a key and a certificate for ``name`` and 127.0.0.1, signed by the authority there."""
+def certificate(folder: Path, name: str, days: int = 1) -> Path:
+    """A file with a key and a certificate for ``name`` and 127.0.0.1, signed by the authority there.
+
+    It is valid from now for so many ``days``; with fewer than none it has expired.
+    """
     (folder / "names").write_text(f"subjectAltName=DNS:{name},IP:127.0.0.1")
     _openssl(folder, f"{_REQUEST} -subj /CN={name} -keyout own.key -out own.csr")
-    _openssl(folder, f"{_SIGN} -in own.csr -extfile names -out own.pem")
+    _openssl(folder, f"{_SIGN} -days {days} -in own.csr -extfile names -out own.pem")
     both = folder / f"{name}.pem"
     both.write_text((folder / "own.key").read_text() + (folder / "own.pem").read_text())
     return both

@@ -11,6 +11,7 @@ import pytest
 
 from msim_xds.app import Node, open_node
 from msim_xds.gateway import setup
+from msim_xds.gateway.neighbours import Neighbours
 from msim_xds.ihe.transactions import Endpoint
 from msim_xds.server.front import WsgiApplication, build_front
 from msim_xds.settings import DatabaseSettings, RegistrySettings, Settings
@@ -28,10 +29,17 @@ class CommunityNode:
 
     node: Node
     app: WsgiApplication
+    neighbours: Neighbours
 
-    def ask(self, endpoint: Endpoint, action: str, payload: bytes) -> Response:
+    def close(self) -> None:
+        """End it."""
+        self.neighbours.close()
+        self.node.close()
+
+    def ask(self, endpoint: Endpoint, action: str, payload: bytes, headers: str = "") -> Response:
         """One SOAP message."""
-        return post(self.app, str(endpoint), envelope(payload.decode(), f"urn:ihe:iti:2007:{action}"))
+        body = envelope(payload.decode(), f"urn:ihe:iti:2007:{action}", headers)
+        return post(self.app, str(endpoint), body)
 
     def publish(self, content: bytes, **options: Any) -> str:
         """One document; returns its uniqueId."""
@@ -43,7 +51,7 @@ class CommunityNode:
         return str(unique_id)
 
 
-def open_community(data: Path, database_url: str, home: str = HOME, **sections: Any) -> CommunityNode:
+def open_community(data: Path, database_url: str = "", home: str = HOME, **sections: Any) -> CommunityNode:
     """A community as ``serve`` would run it."""
     settings = Settings(
         data=data,
@@ -52,9 +60,10 @@ def open_community(data: Path, database_url: str, home: str = HOME, **sections: 
         **sections,
     )
     node = open_node(settings)
+    neighbours = setup.open_neighbours(settings)
     locations = setup.error_locations(settings)
-    app = build_front(settings, node.handlers(), node.store, node.ready, homes=locations)
-    return CommunityNode(node, app)
+    app = build_front(settings, node.handlers(neighbours), node.store, node.ready, homes=locations)
+    return CommunityNode(node, app, neighbours)
 
 
 @pytest.fixture
@@ -62,4 +71,4 @@ def community(tmp_path: Path, database_url: str) -> Iterator[CommunityNode]:
     """This community, on each kind of database."""
     opened = open_community(tmp_path, database_url, gateway={"further_homes": [EARLIER_HOME]})
     yield opened
-    opened.node.close()
+    opened.close()

@@ -130,7 +130,7 @@ def test_malformed_retrieval_says_who_refuses(community: CommunityNode) -> None:
 def with_both(tmp_path: Path, database_url: str) -> Iterator[CommunityNode]:
     opened = open_community(tmp_path, database_url, gateway={"retrieve_location": "document-and-home"})
     yield opened
-    opened.node.close()
+    opened.close()
 
 
 def test_location_as_the_framework_words_it(with_both: CommunityNode) -> None:

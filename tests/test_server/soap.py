@@ -131,7 +131,7 @@ def call(app: WsgiApp, environ: dict[str, Any]) -> Response:
     headers = {name.lower(): value for name, value in pairs}
     assert len(headers) == len(pairs)
     if environ["REQUEST_METHOD"] != "HEAD":
-        assert headers["content-length"] == str(len(body))
+        assert headers.get("content-length", str(len(body))) == str(len(body))
     return Response(int(status[:3]), headers, body)
 
 

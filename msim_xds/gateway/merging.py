@@ -1,0 +1,200 @@
+"""Answers of several communities as one (ITI TF-2 3.18.4.1.3, 3.43.4.1.3; TF-3 4.2.4.2)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from lxml import etree
+
+from msim_xds.federation.community import (
+    Community,
+    FoundDocuments,
+    FoundObjects,
+    ObjectForm,
+)
+from msim_xds.findings import Finding, errors
+from msim_xds.gateway.neighbours import Said
+from msim_xds.ihe.names import RIM, ResponseStatus
+from msim_xds.repository.requests import Wanted
+from msim_xds.repository.service import Delivery, NewIds
+from msim_xds.wire.answers import adhoc_query_response
+from msim_xds.wire.exchange import Answer
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+_QUERY: Final = "ITI TF-2 3.18.4.1.3"
+_RETRIEVE: Final = "ITI TF-2 3.43.4.1.3"
+_UNKNOWN_PATIENT: Final = "XDSUnknownPatientId"
+_NAMED: Final = 5  # of the objects that are not taken, so many are named
+_HOMED: Final = frozenset(f"{{{RIM}}}{name}" for name in ("ExtrinsicObject", "RegistryPackage", "ObjectRef"))
+
+
+class Merged:
+    """The answer to a query, put together.
+
+    Args:
+        homes: homeCommunityIds of this community.
+        nothing_found: status where something failed and nothing was found.
+    """
+
+    def __init__(self, homes: frozenset[str], nothing_found: str) -> None:
+        self._homes = homes
+        self._nothing_found = nothing_found
+        self._objects: list[bytes] = []
+        self._findings: list[Finding] = []
+        self._seen: set[tuple[str, str]] = set()
+        self._succeeded = False
+
+    def add_local(
+        self, status: ResponseStatus, findings: Sequence[Finding], objects: Iterable[bytes]
+    ) -> None:
+        """What our own registry says; its objects carry our home already."""
+        self._objects += objects
+        self._take(status, findings)
+
+    def add(self, said: Said[FoundObjects]) -> None:
+        """What another community says, or that it says nothing."""
+        if said.answer is None:
+            self._findings += [] if said.problem is None else [said.problem]
+            return
+        self._take(said.answer.status, said.answer.findings)
+        if said.answer.status is ResponseStatus.FAILURE and not said.answer.findings:
+            self._findings.append(_wordless(said.community))
+        missing: list[str] = []
+        foreign: list[str] = []
+        for thing in said.answer.objects:
+            self._add_object(said.community, thing, missing, foreign)
+        if missing:
+            self._findings.append(_untaken(said.community, "XDSMissingHomeCommunityId", "lack", missing))
+        if foreign:
+            self._findings.append(_untaken(said.community, "XDSUnknownCommunity", "have a foreign", foreign))
+
+    def answer(self, limit: int) -> Answer:
+        """All of it."""
+        status = self._status()
+        return Answer(
+            adhoc_query_response(status, self._findings, self._objects, limit), status, self._findings
+        )
+
+    def _take(self, status: ResponseStatus, findings: Iterable[Finding]) -> None:
+        """That a patient is unknown somewhere is no error of the whole (ITI TF-2 3.18.4.1.3)."""
+        left = [each for each in findings if each.code != _UNKNOWN_PATIENT]
+        self._findings += left
+        self._succeeded |= status is not ResponseStatus.FAILURE or not errors(left)
+
+    def _add_object(
+        self, community: Community, thing: ObjectForm, missing: list[str], foreign: list[str]
+    ) -> None:
+        if isinstance(thing, bytes):
+            self._objects.append(thing)
+            return
+        home, entry_id = thing.get("home", "").strip(), thing.get("id", "")
+        if home and home not in community.homes:
+            foreign.append(entry_id)
+        elif not home and thing.tag in _HOMED:
+            missing.append(entry_id)
+        elif (home, entry_id) not in self._seen:
+            self._seen.add((home, entry_id))
+            self._objects.append(_octets(thing))
+
+    def _status(self) -> ResponseStatus:
+        """The table of docs/federation.md."""
+        if not errors(self._findings):
+            return ResponseStatus.SUCCESS
+        if self._objects:
+            return ResponseStatus.PARTIAL_SUCCESS
+        if self._succeeded and self._nothing_found == "PartialSuccess":
+            return ResponseStatus.PARTIAL_SUCCESS
+        return ResponseStatus.FAILURE
+
+
+class RetrievedAll:
+    """The answer to a retrieval, put together.
+
+    Args:
+        delivery: what the own repository delivers.
+        problems: what is wrong with documents that nobody was asked for.
+    """
+
+    def __init__(self, delivery: Delivery, problems: Iterable[Finding]) -> None:
+        self._delivery = delivery
+        delivery.findings += problems
+        self._closes: list[Callable[[], None]] = []
+        self._room: int | None = 0
+
+    def add(self, said: Said[FoundDocuments], wanted: Sequence[Wanted]) -> None:
+        """What another community says about the documents that it was asked for, or that it says nothing."""
+        delivery = self._delivery
+        if said.answer is None:
+            if said.problem is not None:
+                delivery.findings.append(said.problem)
+            return
+        self._closes.append(said.answer.close)
+        if said.answer.documents:
+            room = said.answer.room
+            self._room = None if room is None or self._room is None else self._room + room
+        delivery.findings += said.answer.findings
+        left = {(each.repository_unique_id, each.unique_id): each for each in wanted}
+        for document in said.answer.documents:
+            asking = document.wanted
+            each = left.pop((asking.repository_unique_id, asking.document_unique_id), None)
+            new = NewIds(document.new_repository_unique_id, document.new_document_unique_id)
+            if each is not None:
+                delivery.add(each, document.mime_type, document.size, document.chunks, new)
+        named = {finding.location for finding in said.answer.findings}
+        if left and not errors(said.answer.findings):
+            delivery.findings += [
+                _silent(said.community, each) for each in left.values() if each.unique_id not in named
+            ]
+
+    def answer(self) -> Answer:
+        """All of it; closing the answer closes every connection."""
+        answer = self._delivery.answer()
+        answer.close = self._close if self._closes else None
+        answer.room = self._room
+        return answer
+
+    def _close(self) -> None:
+        for close in self._closes:
+            close()
+
+
+def _octets(element: _Element) -> bytes:
+    octets: bytes = etree.tostring(element, encoding="UTF-8", xml_declaration=False, with_tail=False)
+    return octets
+
+
+def _untaken(community: Community, code: str, problem: str, ids: Sequence[str]) -> Finding:
+    """That objects were left out for their homeCommunityId."""
+    named = ", ".join(itertools.islice(ids, _NAMED)) + (" …" if len(ids) > _NAMED else "")
+    return Finding(
+        code,
+        f"{len(ids)} objects {problem} homeCommunityId and are left out: {named}",
+        place=f"community {community.name}",
+        allowed=", ".join(sorted(community.homes)),
+        source=_QUERY,
+    )
+
+
+def _wordless(community: Community) -> Finding:
+    return Finding(
+        "XDSRegistryError",
+        "the community refused the query and gave no reason",
+        place=f"community {community.name}",
+        source=_QUERY,
+    )
+
+
+def _silent(community: Community, wanted: Wanted) -> Finding:
+    return Finding(
+        "XDSRepositoryError",
+        "the community neither delivers the document nor says why",
+        place=f"community {community.name}",
+        attribute="DocumentUniqueId",
+        seen=wanted.unique_id,
+        source=_RETRIEVE,
+        location=wanted.unique_id,
+    )
