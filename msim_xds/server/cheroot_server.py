@@ -12,7 +12,7 @@ from urllib.parse import quote
 import structlog
 from cheroot.errors import FatalSSLAlert
 from cheroot.makefile import StreamReader, StreamWriter
-from cheroot.server import HTTPConnection, HTTPRequest
+from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
 from cheroot.ssl import Adapter
 from cheroot.wsgi import Server
 from structlog.typing import FilteringBoundLogger
@@ -79,7 +79,15 @@ class _Adapter(Adapter):
         return (_Reader if "r" in mode else StreamWriter)(sock, mode, bufsize)
 
 
+class _HeaderReader(HeaderReader):
+    def _allow_header(self, key_name: bytes) -> bool:
+        """Not those with underscores: in the environ X_Y would pass for X-Y. Cheroot's own way fails."""
+        return b"_" not in key_name
+
+
 class _Request(HTTPRequest):
+    header_reader = _HeaderReader()
+
     def respond(self) -> None:
         """Answer; the last answer of a connection whose certificate was judged by files that have changed."""
         if self.conn.is_outdated():

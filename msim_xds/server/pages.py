@@ -20,8 +20,10 @@ _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).
 HEADERS: Final = (
     (
         "Content-Security-Policy",
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'",
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'; "
+        "form-action 'none'",
     ),
+    ("Referrer-Policy", "no-referrer"),
 )
 """Headers of a page: nothing but our own style is loaded or run."""
 

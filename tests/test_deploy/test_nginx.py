@@ -152,7 +152,8 @@ def test_a_partner_gets_through_and_the_server_learns_who_it_is(curl: Curl) -> N
 
 
 @pytest.mark.parametrize(
-    "header", ["X-SSL-Client-S-DN", "X-SSL-Client-Cert", "X-SSL-Client-Verify", "X-Forwarded-For"]
+    "header",
+    ["X_SSL_Client_Cert", "X-SSL-Client-S-DN", "X-SSL-Client-Cert", "X-SSL-Client-Verify", "X-Forwarded-For"],
 )
 def test_a_forged_header_is_overwritten(curl: Curl, header: str) -> None:
     assert "forged" not in curl("-d", "x", "-H", f"{header}: forged")

@@ -93,6 +93,7 @@ class Server:
             AnswerKind.REGISTRY_RESPONSE: register,
             AnswerKind.RETRIEVE_RESPONSE: retrieve,
             AnswerKind.ACKNOWLEDGEMENT: acknowledge,
+            AnswerKind.PATIENT_DISCOVERY: acknowledge,
         }
         return {row.name: by_answer[row.answer] for row in TRANSACTIONS}
 

@@ -34,7 +34,8 @@ def echo(environ: dict[str, Any], start_response: Callable[..., object]) -> list
     pem = unquote(environ.get(CLIENT_CERTIFICATE, ""))
     who = x509.load_pem_x509_certificate(pem.encode()).subject.rfc4514_string() if pem else "nobody"
     body = f"{environ['wsgi.url_scheme']} {who} {environ['REMOTE_ADDR']} {size}".encode()
-    start_response("200 OK", [("Content-Length", str(len(body)))])
+    seen = ",".join(sorted(name for name in environ if name.startswith("HTTP_X_")))
+    start_response("200 OK", [("Content-Length", str(len(body))), ("X-Seen", seen)])
     return [body]
 
 
@@ -131,6 +132,15 @@ def test_a_header_cannot_pass_for_the_certificate(serve: Serve) -> None:
         pem = served.site.identities["hospital"].certificate_pem.decode().replace("\n", "%0A")
         connection.request("GET", "/", headers={CLIENT_CERTIFICATE: pem, "SSL-Client-Cert": pem})
         assert connection.getresponse().read().startswith(b"https nobody")
+
+
+def test_headers_with_underscores_are_dropped(serve: Serve) -> None:
+    served = serve(TlsSettings())
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", served.port)) as connection:
+        connection.request("GET", "/", headers={"X_SSL_Client_Cert": "forged", "X-Other": "1"})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.headers["X-Seen"] == "HTTP_X_OTHER"
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
