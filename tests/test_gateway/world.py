@@ -49,6 +49,10 @@ class Faulty:
         self.over = threading.Event()
         self._threads = [threading.Thread(target=self._accept)]
 
+    def behave(self, behaviour: Behaviour) -> None:
+        """Do something else from now on."""
+        self._behaviour = behaviour
+
     def __enter__(self) -> Faulty:
         self._threads[0].start()
         return self
