@@ -19,23 +19,10 @@ from msim_xds.audit.setup import open_trail
 from msim_xds.audit.trail import Trail
 from msim_xds.database.engine import Database
 from msim_xds.delivery.queue import DeliveryQueue
+from msim_xds.federation.p1 import setup as p1
 from msim_xds.gateway import setup as gateway
 from msim_xds.gateway.neighbours import Neighbours
-from msim_xds.ihe.transactions import (
-    ITI_18,
-    ITI_41,
-    ITI_42,
-    ITI_43,
-    ITI_44_ADD,
-    ITI_44_MERGE,
-    ITI_44_REVISE,
-    ITI_51,
-    ITI_57,
-    ITI_61,
-    ITI_62,
-    ITI_86,
-    ITI_92,
-)
+from msim_xds.ihe import transactions as iti
 from msim_xds.importer.desk import Services
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.rules import Rules
@@ -109,6 +96,7 @@ class Node:
     patients: PatientFeed
     deliveries: DeliveryQueue
     trail: Trail | None
+    publications: p1.Outbox | None
 
     def handlers(self, neighbours: Neighbours | None = None) -> Mapping[str, Handler]:
         """Who carries out which transaction; ``neighbours`` are the communities that a gateway asks."""
@@ -121,19 +109,19 @@ class Node:
                 now,
                 neighbours,
             ),
-            ITI_18.name: self.queries.answer,
-            ITI_41.name: self.repository.provide_and_register,
-            ITI_42.name: self.registry.register_document_set,
-            ITI_43.name: self.repository.retrieve,
-            ITI_44_ADD.name: self.patients.carry_out,
-            ITI_44_REVISE.name: self.patients.carry_out,
-            ITI_44_MERGE.name: self.patients.carry_out,
-            ITI_51.name: self.queries.answer,
-            ITI_57.name: self.updates.update_document_set,
-            ITI_61.name: self.registry.register_document_set,
-            ITI_62.name: self.removal.remove_metadata,
-            ITI_86.name: self.document_removal.remove_documents,
-            ITI_92.name: self.updates.update_document_set,
+            iti.ITI_18.name: self.queries.answer,
+            iti.ITI_41.name: self.repository.provide_and_register,
+            iti.ITI_42.name: self.registry.register_document_set,
+            iti.ITI_43.name: self.repository.retrieve,
+            iti.ITI_44_ADD.name: self.patients.carry_out,
+            iti.ITI_44_REVISE.name: self.patients.carry_out,
+            iti.ITI_44_MERGE.name: self.patients.carry_out,
+            iti.ITI_51.name: self.queries.answer,
+            iti.ITI_57.name: self.updates.update_document_set,
+            iti.ITI_61.name: self.registry.register_document_set,
+            iti.ITI_62.name: self.removal.remove_metadata,
+            iti.ITI_86.name: self.document_removal.remove_documents,
+            iti.ITI_92.name: self.updates.update_document_set,
         }
 
     def ready(self) -> Mapping[str, object]:
@@ -156,8 +144,10 @@ class Node:
         self.database.close()
 
 
-def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
+def open_node(settings: Settings, clock: Callable[[], datetime] = now, *, publish: bool = True) -> Node:
     """Open the stores below ``settings.data``, migrate the database and wire the services.
+
+    What is registered is kept for publication at P1 where the settings want it, except without ``publish``.
 
     Raises:
         OSError: the data directory or the document store cannot be used.
@@ -169,7 +159,9 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
     database.migrate()
     rules = Rules.from_settings(settings)
     codec = FragmentCodec(database)
-    registration = Registration(codec, rules, settings, clock, new_uuid)
+    publications = p1.open_outbox(settings, database, clock) if publish else None
+    announce = p1.announcer(settings, publications)
+    registration = Registration(codec, rules, settings, clock, new_uuid, announce)
     store = open_store(settings)
     index = DocumentIndex(clock, store)
     retention = Retention(codec, settings.update, clock)
@@ -185,7 +177,7 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
         index=index,
         registration=registration,
         registry=RegistryService(database, registration, settings.limits),
-        updates=UpdateService(database, Updates(codec, rules, settings, clock, new_uuid), settings),
+        updates=UpdateService(database, Updates(codec, rules, settings, clock, new_uuid, announce), settings),
         queries=StoredQueries(
             database, codec, settings, rules.codes.expand if rules.general.scheme_names else None
         ),
@@ -207,6 +199,7 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now) -> Node:
         document_removal=DocumentRemoval(settings, store, index, database, retention, clock),
         deliveries=DeliveryQueue(database, settings.delivery, clock),
         trail=_trail(settings, database, clock),
+        publications=publications,
     )
 
 
@@ -229,8 +222,10 @@ def _repository(
     signatures: SubmittedSignatures | None,
 ) -> RepositoryService:
     """The repository; it makes on-demand documents where the registry of their entries is in this process."""
+    build = partial(RepositoryService, settings, store, index, database, registrar)
+    consent = p1.decisions(settings, clock)
     if settings.registry.url:
-        return RepositoryService(settings, store, index, database, registrar, signatures=signatures)
+        return build(signatures=signatures, decisions=consent)
     reader = RegistryReader(database, codec, settings)
     sources = Sources.load(settings, rules.codes.expand if rules.general.scheme_names else None)
     assembly = Assembly(sources, reader, store, settings)
@@ -238,7 +233,7 @@ def _repository(
     if settings.on_demand.persist:
         clerk = Clerk(clock, new_uuid, rules.zone_for)
         snapshots = Snapshots(reader, registrar, store, index, database, settings, clerk)
-    return RepositoryService(settings, store, index, database, registrar, assembly, snapshots, signatures)
+    return build(assembly, snapshots, signatures, consent)
 
 
 def _validator(settings: Settings, clock: Callable[[], datetime]) -> Validator:
@@ -271,7 +266,7 @@ def _registrar(
 
 def open_services(settings: Settings) -> Services:
     """What an import works with, in each of its processes. Raises as ``open_node``."""
-    node = open_node(settings)
+    node = open_node(settings, publish=False)  # an archive is no news
     return Services(settings, node.database, node.store, node.index, node.registration, now)
 
 
@@ -291,6 +286,8 @@ def create_app(settings: Settings, *, is_alone: bool = True) -> WSGIApplication:
         node.signing.load()  # so that a wrong setting shows now, and the first signed document does not wait
     if is_alone and settings.validates_later:
         node.late_validation.start()
+    if node.publications is not None:
+        p1.sender(settings, node.publications, now).start()
     checks = guards(settings.xua, settings.data, now)
     handlers = node.handlers(gateway.open_neighbours(settings))
     homes = gateway.error_locations(settings)

@@ -23,6 +23,7 @@ from msim_xds.access_settings import AccessSettings
 from msim_xds.audit_settings import AuditSettings
 from msim_xds.delivery_settings import DeliverySettings
 from msim_xds.gateway_settings import GatewaySettings
+from msim_xds.p1_settings import P1Settings
 from msim_xds.signature_settings import SignatureSettings
 from msim_xds.tls_settings import TlsSettings
 from msim_xds.xua_settings import XuaSettings
@@ -339,6 +340,7 @@ class Settings(BaseSettings):
     xua: XuaSettings = XuaSettings()
     audit: AuditSettings = AuditSettings()
     gateway: GatewaySettings = GatewaySettings()
+    p1: P1Settings = P1Settings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -46,21 +46,21 @@ def show(data: Data = None, config: Config = None, as_json: Json = False) -> Non
 @app.command()
 def retry(ids: Ids = None, every: All = False, data: Data = None, config: Config = None) -> None:
     """Have answers that were given up sent again, with all their attempts."""
-    keys = _chosen(ids, every)
+    keys = chosen(ids, every)
     with _queue(config, data) as queue:
         done = queue.retry(keys)
     say(f"to be sent again: {len(done)}; a running server begins within seconds")
-    _tell_missing(keys, done, "was not given up")
+    tell_missing(keys, done, "was not given up")
 
 
 @app.command()
 def drop(ids: Ids = None, every: All = False, data: Data = None, config: Config = None) -> None:
     """Forget answers; one that is just being sent may still arrive."""
-    keys = _chosen(ids, every)
+    keys = chosen(ids, every)
     with _queue(config, data) as queue:
         done = queue.drop(keys)
     say(f"dropped: {len(done)}")
-    _tell_missing(keys, done, "is not there")
+    tell_missing(keys, done, "is not there")
 
 
 @contextmanager
@@ -75,14 +75,15 @@ def _queue(config: Path | None, data: Path | None) -> Iterator[DeliveryQueue]:
         yield DeliveryQueue(database, settings.delivery, lambda: datetime.now(UTC))
 
 
-def _chosen(ids: list[int] | None, every: bool) -> list[int] | None:
+def chosen(ids: list[int] | None, every: bool) -> list[int] | None:
     """The ids; None for all. Raises Failure when neither or both are given."""
     if bool(ids) is every:
         raise Failure("name the ids, or give --all")
     return None if every else ids
 
 
-def _tell_missing(keys: list[int] | None, done: list[int], problem: str) -> None:
+def tell_missing(keys: list[int] | None, done: list[int], problem: str) -> None:
+    """Say which of the ids were not dealt with. Raises Exit when there are any."""
     missing = [key for key in keys or () if key not in done]
     for key in missing:
         say(f"{key} {problem}", "red")

@@ -18,6 +18,7 @@ from msim_xds.cli import (
     keys,
     local,
     on_demand,
+    p1,
     partners,
     patients,
     policy,
@@ -77,6 +78,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(certificates.app, name="certs")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(keys.app, name="keys")
+app.add_typer(p1.app, name="p1")
 app.add_typer(partners.app, name="partners")
 app.add_typer(patients.app, name="patients")
 app.add_typer(on_demand.app, name="on-demand")

@@ -25,21 +25,12 @@ from sqlalchemy import (
     text,
 )
 
-metadata: Final = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from msim_xds.database import p1_schema  # noqa: F401  # its tables are tables of every database
+from msim_xds.database.schema_base import ID as _ID
+from msim_xds.database.schema_base import metadata as metadata
 
 #: Revision of the last migration, which is what these tables are.
 VERSION: Final = "0001"
-
-#: Ids of patients, objects and associations, all from one number space. On SQLite the column must be spelt
-#: INTEGER to be the row id itself, which saves an index.
-_ID: Final = BigInteger().with_variant(Integer(), "sqlite")
 
 #: Where PostgreSQL takes ids from.
 object_id: Final = Sequence("object_id", metadata=metadata)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -33,7 +33,7 @@ def period(dtm: str, zone: ZoneInfo | None = None) -> Period:
         ValueError: ``dtm`` has other characters than digits, or with a zone is no calendar time.
     """
     if zone is not None and len(dtm) >= _HOUR:
-        dtm = _utc(dtm, zone)
+        dtm = _moved(dtm, zone, UTC)
     return Period(int(dtm.ljust(_DIGITS, "0")), int(dtm.ljust(_DIGITS, "9")))
 
 
@@ -54,10 +54,15 @@ def _moment(dtm: str) -> datetime:
     return datetime.fromisoformat(f"{full[:8]}T{full[8:]}")
 
 
-def _utc(dtm: str, zone: ZoneInfo) -> str:
-    """``dtm`` moved to UTC at its own precision."""
+def in_zone(dtm: str, zone: ZoneInfo) -> str:
+    """A time in UTC as local time of ``zone``, at its own precision; as it is below that of an hour."""
+    return _moved(dtm, UTC, zone) if len(dtm) >= _HOUR else dtm
+
+
+def _moved(dtm: str, given: tzinfo, wanted: tzinfo) -> str:
+    """``dtm`` in another zone, at its own precision."""
     try:
-        moment = _moment(dtm).replace(tzinfo=zone).astimezone(UTC)
+        moment = _moment(dtm).replace(tzinfo=given).astimezone(wanted)
     except OverflowError:  # the first or last hours that the calendar has
         return dtm
     digits = f"{moment.year:04}{moment.month:02}{moment.day:02}"

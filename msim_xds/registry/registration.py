@@ -14,13 +14,14 @@ from sqlalchemy import Connection
 from msim_xds.database.engine import allocate
 from msim_xds.findings import Refused, errors
 from msim_xds.ihe.names import AssociationType
-from msim_xds.ihe.transactions import Transaction
+from msim_xds.ihe.transactions import ITI_42, Transaction
 from msim_xds.metadata.digest import submission_digest
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.rules import Rules
 from msim_xds.metadata.signature_slots import PENDING, lifted
 from msim_xds.registry import holdings, pending_signatures, records, signature_results, store_rules
 from msim_xds.registry.admission import Admission
+from msim_xds.registry.announcement import Announce
 from msim_xds.registry.drafts import Draft, Drafter, ObjectDraft
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.history import as_they_were
@@ -75,6 +76,7 @@ class Registration:
         settings: ``patients.policy`` decides on patients that the registry has not met.
         clock: the time of day, UTC.
         new_uuid: makes ``urn:uuid:`` ids.
+        announce: is told of what is registered, in its transaction; None tells nobody.
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class Registration:
         settings: Settings,
         clock: Callable[[], datetime],
         new_uuid: Callable[[], str],
+        announce: Announce | None = None,
     ) -> None:
         self._drafter = Drafter(codec, rules, clock, new_uuid)
         self.admission = Admission(settings)
         self._new_uuid = new_uuid
         self._clock = clock
+        self._announce = announce
 
     def draft(self, reading: Reading, transaction: Transaction) -> Draft:
         """Do everything that can be done before a write transaction begins."""
@@ -126,6 +130,8 @@ class Registration:
             change.rows.insert(connection)
         records.deprecate(connection, change.outdated)
         records.touch_folders(connection, change.grown, change.moment)
+        if self._announce is not None:
+            self._announce(connection, draft, ITI_42)
         return True
 
     def change(

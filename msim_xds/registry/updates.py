@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from msim_xds.database.engine import Database, allocate
 from msim_xds.findings import Finding, Refused, errors
 from msim_xds.ihe.names import AssociationType, ResponseStatus
-from msim_xds.ihe.transactions import ITI_92, Transaction
+from msim_xds.ihe.transactions import ITI_57, ITI_92, Transaction
 from msim_xds.ihe.updates import ENTRIES
 from msim_xds.metadata import ebrim
 from msim_xds.metadata.ebrim import Reading
@@ -23,6 +23,7 @@ from msim_xds.metadata.model import Association, Submission
 from msim_xds.metadata.rules import Rules
 from msim_xds.registry import holdings, patients, records, store_rules, versions
 from msim_xds.registry.admission import Admission
+from msim_xds.registry.announcement import Announce
 from msim_xds.registry.concerned import submitted
 from msim_xds.registry.drafts import AssociationDraft, Draft, Drafter, ObjectDraft
 from msim_xds.registry.fragment_codec import FragmentCodec
@@ -48,6 +49,7 @@ class Updates:
         settings: the policy on patients, and the homeCommunityId.
         clock: the time of day, UTC.
         new_uuid: makes ``urn:uuid:`` ids.
+        announce: is told of what is changed, in its transaction; None tells nobody.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class Updates:
         settings: Settings,
         clock: Callable[[], datetime],
         new_uuid: Callable[[], str],
+        announce: Announce | None = None,
     ) -> None:
         self._codec = codec
         self._drafter = Drafter(codec, rules, clock, new_uuid)
         self._admission = Admission(settings)
         self._home = settings.registry.home_community_id or None
         self._new_uuid = new_uuid
+        self._announce = announce
 
     def draft(self, reading: Reading, transaction: Transaction) -> Draft:
         """Do everything that can be done before a write transaction begins."""
@@ -101,6 +105,8 @@ class Updates:
         if errors(found):
             raise Refused(found)
         self._write(connection, draft, facts, changes)
+        if self._announce is not None:
+            self._announce(connection, draft, ITI_57)
         return draft.findings
 
     def _facts(

@@ -25,6 +25,7 @@ from msim_xds.registry.concerned import submitted
 from msim_xds.repository import requests
 from msim_xds.repository.assembly import Assembled, Assembly
 from msim_xds.repository.blobs import CHUNK, BlobStore, CorruptDocument
+from msim_xds.repository.decisions import DecisionService
 from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.repository.intake import Intake, mismatches, take_in
 from msim_xds.repository.registrar import Registrar
@@ -129,6 +130,7 @@ class RepositoryService:
         assembly: makes on-demand documents; None for a repository that has none.
         snapshots: keeps what was made on demand; None leaves it at the answer.
         signatures: looks at those of submitted documents; None looks at none.
+        decisions: asked before documents are handed out; None asks nobody.
     """
 
     def __init__(
@@ -141,6 +143,7 @@ class RepositoryService:
         assembly: Assembly | None = None,
         snapshots: Snapshots | None = None,
         signatures: SubmittedSignatures | None = None,
+        decisions: DecisionService | None = None,
     ) -> None:
         self._unique_id = settings.repository.unique_id
         self._limits = settings.limits
@@ -151,6 +154,7 @@ class RepositoryService:
         self._assembly = assembly
         self._snapshots = snapshots
         self._signatures = signatures
+        self._decisions = decisions
 
     def provide_and_register(self, request: Request) -> Answer:
         """ITI-41: keep the documents, then register them (ITI TF-2 3.41.4.1.3).
@@ -200,8 +204,12 @@ class RepositoryService:
         if audited:
             request.concerns = Concerns(refused=requests.named(wanted))
         delivery = Delivery()
+        refused = {} if self._decisions is None else self._decisions.refused(request, wanted)
         known = self._known(wanted)
         for each in wanted:
+            if each in refused:
+                delivery.findings.append(refused[each])
+                continue
             stored = known.get(each.unique_id) if each.repository_unique_id == self._unique_id else None
             if stored is not None:
                 self._deliver(delivery, each, stored)

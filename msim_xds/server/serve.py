@@ -18,6 +18,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from msim_xds.federation.p1 import setup as p1
 from msim_xds.gateway import setup as gateway
 from msim_xds.security.xua import setup
 from msim_xds.server import log, peer
@@ -73,14 +74,15 @@ def serve(settings: Settings, target: str = TARGET) -> None:
 
     Raises:
         OSError: an address is in use or not allowed, or a process beside the server cannot start.
-        UnusableXua, UnusableTls, UnusableSystems, UnusablePartner: a section, or a file that it names, cannot
-            be used.
+        UnusableXua, UnusableTls, UnusableSystems, UnusablePartner, UnusableP1: a section, or a file that it
+            names, cannot be used.
     """
     log.configure(settings.log)
     peer.check(settings)
     peer.door(settings)
     gateway.check(settings)
     setup.check(settings.xua)  # said here once, before each worker would find it
+    p1.check(settings)
     _allow_files()
     os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
     with _audit(settings), _feed(settings), _validation(settings):

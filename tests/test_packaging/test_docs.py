@@ -34,7 +34,7 @@ def test_commands_exist(page: Path) -> None:
 
     known = set(getattr(get_command(app), "commands", {}))
     named = set(
-        re.findall(r"^(?:.*/|sudo .*)?msim-xds ([a-z][a-z-]*)", page.read_text("utf-8"), re.MULTILINE)
+        re.findall(r"^(?:.*/|sudo .*)?msim-xds ([a-z][a-z0-9-]*)", page.read_text("utf-8"), re.MULTILINE)
     )
     assert named <= known
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from msim_xds.federation.transport import Options
 from msim_xds.p1_settings import P1Provider, P1Settings
-from msim_xds.security.wss.signing import Form, Signer, UnusableKey, read_credentials
+from msim_xds.security.wss.signing import Credentials, Form, Signer, UnusableKey, read_credentials
 
 
 class UnusableP1(ValueError):
@@ -50,33 +50,47 @@ class Providers:
         return self.general
 
 
-def read_providers(settings: P1Settings, clock: Callable[[], datetime]) -> Providers:
-    """The providers with their keys read.
+def read_keys(settings: P1Settings) -> Mapping[str, Credentials]:
+    """What each provider signs with, by sourceId.
 
     Raises:
         UnusableP1: a file cannot be used.
     """
-    known = {key: _provider(key, facts, settings, clock) for key, facts in settings.providers.items()}
+    keys = {}
+    for key, facts in settings.providers.items():
+        try:
+            keys[key] = read_credentials(facts.wss_certificate, facts.wss_key)
+        except UnusableKey as error:
+            raise UnusableP1(f"p1.providers.{key}: {error}") from None
+        for path in filter(None, (facts.tls_certificate, facts.tls_key, settings.ca_file)):
+            if not path.is_file():
+                raise UnusableP1(f"p1: {path}: no such file")
+    return keys
+
+
+def read_providers(settings: P1Settings, clock: Callable[[], datetime]) -> Providers:
+    """The providers with their keys.
+
+    Raises:
+        UnusableP1: a file cannot be used.
+    """
+    validity = timedelta(seconds=settings.timestamp_s)
+    form = Form(settings.signature_method, settings.signature_digest, validity)
+    known = {
+        key: _provider(key, settings, Signer(credentials, form, clock))
+        for key, credentials in read_keys(settings).items()
+    }
     return Providers(known, known[settings.provider])
 
 
-def _provider(key: str, facts: P1Provider, settings: P1Settings, clock: Callable[[], datetime]) -> Provider:
-    try:
-        credentials = read_credentials(facts.wss_certificate, facts.wss_key)
-    except UnusableKey as error:
-        raise UnusableP1(f"p1.providers.{key}: {error}") from None
-    for path in filter(None, (facts.tls_certificate, facts.tls_key, settings.ca_file)):
-        if not path.is_file():
-            raise UnusableP1(f"p1: {path}: no such file")
-    validity = timedelta(seconds=settings.timestamp_s)
-    form = Form(settings.signature_method, settings.signature_digest, validity)
-    tls = (str(facts.tls_certificate), str(facts.tls_key)) if facts.tls_certificate else None
+def _provider(key: str, settings: P1Settings, signer: Signer) -> Provider:
+    facts = settings.providers[key]
     options = Options(
         connect_timeout_s=min(10.0, settings.deadline_s),
         read_timeout_s=settings.deadline_s,
         deadline_s=settings.deadline_s,
         verify=str(settings.ca_file) if settings.ca_file else True,
-        certificate=tls,
-        sign=Signer(credentials, form, clock).sign,
+        certificate=(str(facts.tls_certificate), str(facts.tls_key)) if facts.tls_certificate else None,
+        sign=signer.sign,
     )
     return Provider(key, facts, options)

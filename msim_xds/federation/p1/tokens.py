@@ -36,6 +36,12 @@ class Wanted(NamedTuple):
     purpose: str
 
 
+def own_token(provider: Provider, purpose: str, patient: str = "") -> Wanted:
+    """What a provider's own worker asks for."""
+    facts = provider.facts
+    return Wanted(provider.key, facts.organization, facts.place, facts.worker, facts.role, patient, purpose)
+
+
 class _Held(NamedTuple):
     assertion: bytes
     until: datetime

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cheroot.wsgi import Server
 
-from msim_xds.app import Node, now, open_node
+from msim_xds.app import Node, new_uuid, now, open_node
 from msim_xds.federation.p1.decisions import Decision
+from msim_xds.findings import Finding
 from msim_xds.ihe.names import SOAP, SOAP11, WSA
 from msim_xds.ihe.transactions import ITI_18, ITI_42, ITI_57, Endpoint
 from msim_xds.p1_settings import NAMES, P1Settings
@@ -75,6 +76,7 @@ class Double:
         lifetime: of assertions.
         consents: decisions by uniqueId of a document, or by a patient as the assertion names it; None hangs.
         unknown_events: medical events that do not exist.
+        refusals: what a service of the index answers instead of doing its work, by its path.
         addresses: URL by repositoryUniqueId.
         before_answer: called with the path of a service when it has done its work and not answered yet.
         calls: paths of the services that were called, in order.
@@ -88,6 +90,7 @@ class Double:
     lifetime: timedelta = timedelta(minutes=30)
     consents: dict[str, Decision | None] = field(default_factory=dict)
     unknown_events: set[str] = field(default_factory=set)
+    refusals: dict[str, Finding] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
     before_answer: Callable[[str], None] = lambda path: None
     calls: list[str] = field(default_factory=list)
@@ -226,19 +229,26 @@ class _Services:
         except (BadSignature, safexml.MalformedXml) as error:
             fault = fault_envelope(sender_fault(str(error)))
             return _send(start_response, "400 Bad Request", fault, _XML12)
-        row = _INDEX[path]
-        payload = envelope.find(f"{{{SOAP}}}Body/*")
-        if payload is not None and row is not ITI_18 and payload.tag == row.body:
-            found = rules.broken(payload, self._double.unknown_events)
-            if found:
-                relates_to = envelope.findtext(f"{{{SOAP}}}Header/{{{WSA}}}MessageID")
-                head, tail = answer_envelope_parts(row.answer_action, relates_to, "urn:uuid:p1-double")
-                failure = answers.failure(row, found, len(found), payload)
-                return _send(start_response, "200 OK", b"".join([head, *failure, tail]), _XML12)
+        refusal = self._refusal(path, envelope)
+        if refusal is not None:
+            return _send(start_response, "200 OK", refusal, _XML12)
         inner = {**environ, "PATH_INFO": str(Endpoint.REGISTRY), "wsgi.input": io.BytesIO(octets)}
         answer = self._front(inner, start_response)
         self._double.before_answer(path)
         return answer
+
+    def _refusal(self, path: str, envelope: _Element) -> bytes | None:
+        """A RegistryResponse where a rule of P1 is broken."""
+        row, payload = _INDEX[path], envelope.find(f"{{{SOAP}}}Body/*")
+        if payload is None or payload.tag != row.body:
+            return None
+        if path in self._double.refusals:
+            found = [self._double.refusals[path]]
+        elif row is ITI_18 or not (found := rules.broken(payload, self._double.unknown_events)):
+            return None
+        relates_to = envelope.findtext(f"{{{SOAP}}}Header/{{{WSA}}}MessageID")
+        head, tail = answer_envelope_parts(row.answer_action, relates_to, new_uuid())
+        return b"".join([head, *answers.failure(row, found, len(found), payload), tail])
 
     def _caller(self, envelope: _Element) -> Caller:
         caller = self._guard.check(envelope.find(f"{{{SOAP11}}}Header"))

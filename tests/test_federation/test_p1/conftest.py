@@ -42,6 +42,7 @@ def double(shared_double: Double) -> Double:
     """The same with its usual behaviour."""
     shared_double.consents = {}
     shared_double.unknown_events = set()
+    shared_double.refusals = {}
     shared_double.lifetime = timedelta(minutes=30)
     shared_double.before_answer = lambda path: None
     shared_double.calls.clear()

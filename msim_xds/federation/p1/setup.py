@@ -1,0 +1,80 @@
+"""P1's parts as the settings want them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from msim_xds.database.engine import Database
+from msim_xds.federation.p1.addresses import AddressBook
+from msim_xds.federation.p1.consent import ConsentOfP1
+from msim_xds.federation.p1.decisions import Decisions
+from msim_xds.federation.p1.outbox import Outbox as Outbox
+from msim_xds.federation.p1.providers import UnusableP1, read_keys, read_providers
+from msim_xds.federation.p1.publication import Publisher
+from msim_xds.federation.p1.tokens import Tokens
+from msim_xds.registry.announcement import Announce
+from msim_xds.settings import Settings
+from msim_xds.xua_settings import Demand
+
+if TYPE_CHECKING:
+    from msim_xds.federation.p1.sender import Sender
+
+
+def check(settings: Settings) -> None:
+    """Whether P1 can be talked to with these settings.
+
+    Raises:
+        UnusableP1: what is wrong with them, and in which file.
+    """
+    if not settings.p1.enabled:
+        return
+    if settings.p1.publishing and settings.registry.url:
+        raise UnusableP1(
+            "p1.providers: documents are published where their registry is; this one is at registry.url"
+        )
+    if settings.p1.decisions != "off" and settings.xua.repository is Demand.OFF:
+        raise UnusableP1("p1.decisions: needs xua.repository optional or required, with P1's issuer")
+    read_keys(settings.p1)
+    AddressBook(settings.p1)
+
+
+def open_outbox(settings: Settings, database: Database, clock: Callable[[], datetime]) -> Outbox | None:
+    """The outbox on the configured database; None where nothing is published.
+
+    Raises:
+        UnusableP1: see ``check``.
+    """
+    check(settings)
+    return Outbox(database, settings.p1.lease_s, clock) if settings.p1.publishing else None
+
+
+def announcer(settings: Settings, outbox: Outbox | None) -> Announce | None:
+    """Who hears of what the registry takes; None where there is no outbox."""
+    return None if outbox is None else Publisher(outbox, settings.p1.publishing).announce
+
+
+def decisions(settings: Settings, clock: Callable[[], datetime]) -> ConsentOfP1 | None:
+    """Who decides about retrievals; None where P1 is not asked.
+
+    Raises:
+        UnusableP1: a file cannot be used.
+    """
+    if not settings.p1.enabled or settings.p1.decisions == "off":
+        return None
+    check(settings)
+    provider = read_providers(settings.p1, clock).general
+    return ConsentOfP1(settings.p1, Decisions(settings.p1), provider, settings.repository.unique_id)
+
+
+def sender(settings: Settings, outbox: Outbox, clock: Callable[[], datetime]) -> Sender:
+    """Who publishes what is in the outbox.
+
+    Raises:
+        UnusableP1: a file cannot be used.
+    """
+    from msim_xds.federation.p1.sender import Sender  # zeep is heavy
+
+    providers = read_providers(settings.p1, clock)
+    return Sender(outbox, settings, providers, Tokens(settings.p1, clock), clock)
