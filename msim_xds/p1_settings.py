@@ -129,6 +129,15 @@ class P1Settings(BaseModel):
     tokens: int = Field(10000, ge=1, description="Assertions of P1 that each worker keeps.")
     token_margin_s: int = Field(30, ge=0, description="Time before its end from which none is used again.")
     purpose: str = Field("TREAT", description="Purpose of use of what this server does by itself.")
+    roles: dict[str, str] = Field(
+        default_factory=dict,
+        description="P1's functional role by role code of a caller's assertion; else the provider's `role`.",
+    )
+    purposes: dict[str, str] = Field(
+        default_factory=lambda: {"TREATMENT": "TREAT", "TREAT": "TREAT", "CONTT": "CONTT"},
+        description="P1's purpose by purpose-of-use code of a caller's assertion; else `purpose`. An "
+        "emergency is none unless it is put here.",
+    )
     on_behalf_of: str = Field("", description="Organization on whose behalf tokens are asked for.")
     repositories: dict[str, str] = Field(
         default_factory=dict,

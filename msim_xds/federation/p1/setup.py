@@ -19,6 +19,7 @@ from msim_xds.settings import Settings
 from msim_xds.xua_settings import Demand
 
 if TYPE_CHECKING:
+    from msim_xds.federation.p1.community import P1Community
     from msim_xds.federation.p1.sender import Sender
 
 
@@ -66,6 +67,22 @@ def decisions(settings: Settings, clock: Callable[[], datetime]) -> ConsentOfP1 
     check(settings)
     provider = read_providers(settings.p1, clock).general
     return ConsentOfP1(settings.p1, Decisions(settings.p1), provider, settings.repository.unique_id)
+
+
+def community(settings: Settings, clock: Callable[[], datetime]) -> P1Community | None:
+    """P1 for a gateway; None where it is not shown as a community.
+
+    Raises:
+        UnusableP1: a file cannot be used.
+    """
+    if not settings.p1.enabled or not settings.p1.home_community_id:
+        return None
+    from msim_xds.federation.p1.community import P1Community  # zeep is heavy
+
+    check(settings)
+    providers = read_providers(settings.p1, clock)
+    issued = Tokens(settings.p1, clock)
+    return P1Community(settings.p1, providers, issued, AddressBook(settings.p1), settings.data / "p1-spool")
 
 
 def sender(settings: Settings, outbox: Outbox, clock: Callable[[], datetime]) -> Sender:

@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.schema import CreateSequence, DropSequence
 
+from msim_xds.database.migrations import p1
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -35,7 +37,7 @@ def upgrade() -> None:
     _create_records_and_queues()
     _create_signatures()
     _create_audit_trail()
-    _create_p1()
+    p1.create(_ID)
     if on_postgresql:  # fragments are compressed already
         for table in ("registry_object", "association"):
             op.execute(f"ALTER TABLE {table} ALTER COLUMN fragment SET STORAGE EXTERNAL")
@@ -350,41 +352,6 @@ def _create_audit_trail() -> None:
         sa.PrimaryKeyConstraint("name", name="pk_audit_repository"),
         sqlite_with_rowid=False,
     )
-
-
-def _create_p1() -> None:
-    op.create_table(
-        "p1_outbox",
-        sa.Column("id", _ID, autoincrement=False, nullable=False),
-        sa.Column("created_at", sa.Text(), nullable=False),
-        sa.Column("source_id", sa.Text(), nullable=False),
-        sa.Column("transaction", sa.Text(), nullable=False),
-        sa.Column("unique_id", sa.Text(), nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=False),
-        sa.Column("state", sa.SmallInteger(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("due_at", sa.BigInteger(), nullable=False),
-        sa.Column("last_error", sa.Text()),
-        sa.PrimaryKeyConstraint("id", name="pk_p1_outbox"),
-    )
-    op.create_index("ix_p1_outbox_due", "p1_outbox", ["state", "due_at"])
-    op.create_table(
-        "p1_outbox_entry",
-        sa.Column("entry_uuid", sa.Text(), nullable=False),
-        sa.Column("outbox_id", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("entry_uuid", "outbox_id", name="pk_p1_outbox_entry"),
-        sqlite_with_rowid=False,
-    )
-    op.create_index("ix_p1_outbox_entry_outbox_id", "p1_outbox_entry", ["outbox_id"])
-    op.create_table(
-        "p1_entry",
-        sa.Column("entry_uuid", sa.Text(), nullable=False),
-        sa.Column("source_id", sa.Text(), nullable=False),
-        sa.Column("outbox_id", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("entry_uuid", name="pk_p1_entry"),
-        sqlite_with_rowid=False,
-    )
-    op.create_index("ix_p1_entry_outbox_id", "p1_entry", ["outbox_id"])
 
 
 def downgrade() -> None:

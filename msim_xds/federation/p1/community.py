@@ -1,0 +1,234 @@
+"""P1 as a community that a gateway asks; a ``federation.community.Community``.
+
+P1 has no XCA: a query becomes ITI-18 at its index, a retrieval ITI-43 at the providers' repositories, each
+with an assertion that P1 issues for the worker who asks. The homeCommunityId is of our own choice.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from msim_xds.federation.answers import (
+    QueryAnswer,
+    RemoteError,
+    RemoteUnavailable,
+    RetrievedDocument,
+    payload,
+    query_answer,
+)
+from msim_xds.federation.client import DocumentConsumer, DocumentRequest, ReturnType, call
+from msim_xds.federation.community import Errand, FoundDocuments, FoundObjects, StreamedDocument, Wanted
+from msim_xds.federation.p1 import tokens
+from msim_xds.federation.p1.addresses import AddressBook, AddressUnknown
+from msim_xds.federation.p1.identifiers import as_written
+from msim_xds.federation.p1.providers import Provider, Providers
+from msim_xds.federation.p1.tokens import Tokens
+from msim_xds.federation.transport import Channel, Options
+from msim_xds.findings import Finding
+from msim_xds.ihe.names import RIM, ResponseStatus
+from msim_xds.ihe.transactions import ITI_18
+from msim_xds.p1_settings import P1Settings
+from msim_xds.repository.spool import Spool
+from msim_xds.security.xua import attributes
+from msim_xds.security.xua.attributes import Meaning
+from msim_xds.wire import safexml
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+_CHUNK: Final = 256 * 1024
+_ADHOC_QUERY: Final = f"{{{RIM}}}AdhocQuery"
+_SLOT: Final = f"{{{RIM}}}Slot"
+#: What zeep makes an envelope of; the query itself takes its place.
+_SKELETON: Final = {
+    "ResponseOption": {"returnType": ReturnType.LEAF_CLASS.value},
+    "AdhocQuery": {"id": ""},
+}
+_PATIENTS: Final = frozenset(
+    {
+        "$XDSDocumentEntryPatientId",
+        "$XDSFolderPatientId",
+        "$XDSSubmissionSetPatientId",
+        "$patientId",
+    }
+)
+
+
+class P1Community:
+    """P1 for a gateway; its methods may be called from several threads at a time.
+
+    Patients are asked for by the ids of our domain: P1 knows those with the PESEL's root.
+
+    Args:
+        settings: section ``p1``, with a homeCommunityId.
+        providers: in whose name; that of the caller's organization, else the general one.
+        issued: P1's assertions.
+        addresses: where repositories are.
+        spool: a directory for documents on their way.
+    """
+
+    name = "P1"
+
+    def __init__(
+        self,
+        settings: P1Settings,
+        providers: Providers,
+        issued: Tokens,
+        addresses: AddressBook,
+        spool: Path,
+    ) -> None:
+        self._settings = settings
+        self._providers = providers
+        self._tokens = issued
+        self._addresses = addresses
+        self._spool = spool
+        self._home = settings.home_community_id
+
+    @property
+    def homes(self) -> frozenset[str]:
+        """The homeCommunityId under which P1 is shown."""
+        return frozenset({self._home})
+
+    def query(self, query: _Element, errand: Errand) -> FoundObjects:
+        """ITI-18 at P1's index; everything found gets P1's homeCommunityId.
+
+        Raises:
+            RemoteError: the caller cannot be named to P1, or P1 gives no answer.
+        """
+        asked = copy.deepcopy(query)
+        for element in asked.iter(_ADHOC_QUERY):
+            element.attrib.pop("home", "")
+        patient = as_written(_patient(asked))
+        answer = self._found(asked, self._options(errand, patient))
+        for element in answer.elements:
+            element.set("home", self._home)
+        return FoundObjects(answer.status, answer.findings, answer.elements)
+
+    def retrieve(self, wanted: Sequence[Wanted], errand: Errand) -> FoundDocuments:
+        """ITI-43 at each repository, one after the other; the documents are spooled before this returns.
+
+        Raises:
+            RemoteError: the caller cannot be named to P1, or P1 issues no assertion.
+        """
+        caller = errand.request.caller
+        provider, options = self._acting(errand, as_written(caller.patient) if caller is not None else "")
+        self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory = TemporaryDirectory(prefix="p1-", dir=self._spool)
+        findings: list[Finding] = []
+        documents: list[StreamedDocument] = []
+        try:
+            for repository in dict.fromkeys(each.repository_unique_id for each in wanted):
+                part = [each for each in wanted if each.repository_unique_id == repository]
+                found, told = self._from(part, provider, options, Path(directory.name), errand)
+                documents += found
+                findings += told
+        except BaseException:
+            directory.cleanup()
+            raise
+        status = ResponseStatus.SUCCESS
+        if findings:
+            status = ResponseStatus.PARTIAL_SUCCESS if documents else ResponseStatus.FAILURE
+        return FoundDocuments(status, findings, documents, directory.cleanup)
+
+    def _found(self, query: _Element, options: Options) -> QueryAnswer:
+        url = self._settings.base + self._settings.iti18
+        with Channel(url, options) as channel, TemporaryDirectory(prefix="msim-xds-") as directory:
+            message = call(channel, ITI_18, _SKELETON, Spool(Path(directory)), query)
+            return query_answer(payload(message.root, ITI_18, url), url, options.limits)
+
+    def _from(
+        self, part: Sequence[Wanted], provider: Provider, options: Options, directory: Path, errand: Errand
+    ) -> tuple[list[StreamedDocument], list[Finding]]:
+        """The documents of one repository. What goes wrong there is said of these documents alone."""
+        requests = [DocumentRequest(each.repository_unique_id, each.document_unique_id) for each in part]
+        try:
+            url = self._addresses.find(part[0].repository_unique_id, provider)
+            with DocumentConsumer("", url, self._in_time(options, errand)) as consumer:
+                answer = consumer.retrieve(requests, directory)
+        except AddressUnknown as error:
+            return [], [_undelivered(each, "XDSUnknownRepositoryId", str(error)) for each in part]
+        except RemoteError as error:
+            return [], [_undelivered(each, "XDSRepositoryError", str(error)) for each in part]
+        by_id = {each.document_unique_id: each for each in part}
+        found = [
+            _streamed(by_id[document.document_unique_id], document)
+            for document in answer.documents
+            if document.document_unique_id in by_id
+        ]
+        return found, list(answer.findings)
+
+    def _options(self, errand: Errand, patient: str) -> Options:
+        return self._acting(errand, patient)[1]
+
+    def _acting(self, errand: Errand, patient: str) -> tuple[Provider, Options]:
+        """Who asks P1, with an assertion for the worker behind the request."""
+        caller = errand.request.caller
+        provider = self._providers.of_organization("" if caller is None else caller.organization)
+        wanted = self._wanted(errand, provider, patient)
+        in_time = self._in_time(provider.options, errand)
+        assertion = self._tokens.get(wanted, replace(provider, options=in_time))
+        return provider, replace(in_time, assertion=assertion)
+
+    def _wanted(self, errand: Errand, provider: Provider, patient: str) -> tokens.Wanted:
+        """Whom P1 is to attest.
+
+        Raises:
+            RemoteUnavailable: the caller's assertion names no worker: nobody asks in another's name.
+        """
+        caller = errand.request.caller
+        said = attributes.Attributes()
+        if errand.assertion:
+            said = attributes.read(safexml.parse(errand.assertion))
+        worker = as_written(said.first(Meaning.PROVIDER))
+        if caller is None or not worker:
+            reason = "P1 is asked only for a worker whom an assertion names, by a licence with its root"
+            raise RemoteUnavailable(self._settings.base, reason, sent=False)
+        roles, purposes = self._settings.roles, self._settings.purposes
+        role = next((roles[code] for code, _, _ in caller.roles if code in roles), provider.facts.role)
+        purpose = next(
+            (purposes[code] for code, _, _ in caller.purposes if code in purposes), self._settings.purpose
+        )
+        own = tokens.own_token(provider, purpose, patient)
+        return own._replace(worker=worker, role=role)
+
+    def _in_time(self, options: Options, errand: Errand) -> Options:
+        """The same, for no longer than there is. Raises RemoteUnavailable when the time has passed."""
+        left = min(self._settings.deadline_s, errand.deadline - time.monotonic())
+        if left <= 0:
+            raise RemoteUnavailable(self._settings.base, "there is no time left to ask it", sent=False)
+        connect = min(options.connect_timeout_s, left)
+        return replace(options, connect_timeout_s=connect, read_timeout_s=left, deadline_s=left)
+
+
+def _patient(query: _Element) -> str:
+    """CX of the patient whom a query names; empty where it names none."""
+    for slot in query.iter(_SLOT):
+        if slot.get("name", "").strip() in _PATIENTS:
+            return (slot.findtext(f"{{{RIM}}}ValueList/{{{RIM}}}Value") or "").strip().strip("'")
+    return ""
+
+
+def _streamed(wanted: Wanted, document: RetrievedDocument) -> StreamedDocument:
+    return StreamedDocument(wanted, document.mime_type, _chunks(document.path), document.size)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def _undelivered(wanted: Wanted, code: str, problem: str) -> Finding:
+    return Finding(
+        code,
+        problem,
+        attribute="DocumentUniqueId",
+        seen=wanted.document_unique_id,
+        location=wanted.document_unique_id,
+    )

@@ -1,0 +1,164 @@
+"""P1 as a gateway's community: its index is asked by ITI-18, its providers by ITI-43, for the caller."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from msim_xds.app import now
+from msim_xds.federation.answers import RemoteUnavailable
+from msim_xds.federation.client import DocumentSource
+from msim_xds.federation.community import Community, Errand, Wanted
+from msim_xds.federation.p1 import setup
+from msim_xds.federation.p1.community import P1Community
+from msim_xds.federation.p1.identifiers import as_written
+from msim_xds.federation.p1.providers import read_providers
+from msim_xds.federation.p1.tokens import Tokens, own_token
+from msim_xds.ihe.names import RIM, ResponseStatus
+from msim_xds.ihe.transactions import ITI_18
+from msim_xds.metadata import ebrim
+from msim_xds.settings import LimitSettings, Settings
+from msim_xds.testing.p1 import Double
+from msim_xds.testing.p1.server import REPOSITORY, SOURCE
+from msim_xds.wire import safexml
+from msim_xds.wire.exchange import Addressing, Caller, Request
+from tests.support.metadata import document_entry, new_oid, original, submission_set, submit_objects
+from tests.support.saml import attribute, draft, sign, statement
+from tests.test_federation.test_p1.world import World, new_patient
+
+HOME = "urn:oid:2.16.840.1.113883.3.4424.15"
+WORKER = "2999999^^^&2.16.840.1.113883.3.4424.1.6.2&ISO"
+FIND = "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d"
+QUERY = "urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0"
+
+
+def settings(double: Double, directory: Path, **changes: Any) -> Settings:
+    section = {"home_community_id": HOME, "deadline_s": 10.0, **changes}
+    return Settings(data=directory, p1=double.section(**section))
+
+
+def community(double: Double, directory: Path, **changes: Any) -> P1Community:
+    made = setup.community(settings(double, directory, **changes), now)
+    assert made is not None
+    return made
+
+
+def assertion(worker: str = WORKER) -> bytes:
+    name = "urn:oasis:names:tc:SAML:attribute:subject-id"
+    return sign(draft(attributes=statement(attribute(name, worker.replace("&", "&amp;"))))).encode()
+
+
+def errand(patient: str = "", proof: bytes | None = None, seconds: float = 30.0) -> Errand:
+    caller = Caller("<lz@sts>", purposes=(("TREATMENT", "", ""),), patient=patient)
+    body = safexml.parse(b"<x/>")
+    request = Request(ITI_18, body, Addressing(ITI_18.action), caller=caller)
+    return Errand(request, assertion() if proof is None else proof, time.monotonic() + seconds)
+
+
+def find(patient: str) -> Any:
+    slots = {"$XDSDocumentEntryPatientId": f"'{patient}'"}
+    slots["$XDSDocumentEntryStatus"] = "('urn:oasis:names:tc:ebxml-regrep:StatusType:Approved')"
+    inner = "".join(
+        f'<rim:Slot name="{name}"><rim:ValueList><rim:Value>{value.replace("&", "&amp;")}</rim:Value>'
+        "</rim:ValueList></rim:Slot>"
+        for name, value in slots.items()
+    )
+    return safexml.parse(
+        f'<q:AdhocQueryRequest xmlns:q="{QUERY}" xmlns:rim="{RIM}">'
+        '<q:ResponseOption returnType="LeafClass" returnComposedObjects="true"/>'
+        f'<rim:AdhocQuery id="{FIND}" home="{HOME}">{inner}</rim:AdhocQuery></q:AdhocQueryRequest>'.encode()
+    )
+
+
+def test_it_is_a_community(double: Double, tmp_path: Path) -> None:
+    made: Community = community(double, tmp_path)
+    assert (made.name, made.homes) == ("P1", frozenset({HOME}))
+
+
+def test_without_a_home_there_is_none(double: Double, tmp_path: Path) -> None:
+    assert setup.community(settings(double, tmp_path, home_community_id=""), now) is None
+
+
+def test_a_query_finds_what_is_at_p1_with_its_home(double: Double, tmp_path: Path, sqlite_url: str) -> None:
+    with World(double, tmp_path / "world", sqlite_url) as world:
+        uuid = world.register()
+        world.publish()
+        query = find(world.patient)
+        found = community(double, tmp_path).query(query, errand())
+    assert found.status is ResponseStatus.SUCCESS
+    assert [(each.get("id"), each.get("home")) for each in found.objects if not isinstance(each, bytes)] == [
+        (uuid, HOME)
+    ]
+    assert next(query.iter(f"{{{RIM}}}AdhocQuery")).get("home") == HOME  # untouched
+
+
+def _at_p1(double: Double, directory: Path, patient: str) -> str:
+    """A document in the repository that the double plays."""
+    file, unique_id = directory / "document.xml", new_oid()
+    file.write_bytes(b"hello")
+    objects = (
+        submission_set(patient_id=patient),
+        document_entry(unique_id=unique_id, patient_id=patient, repository=None),
+        original(),
+    )
+    submission = ebrim.read(safexml.parse(submit_objects(*objects)), LimitSettings()).submission
+    p1 = settings(double, directory).p1
+    provider = read_providers(p1, now).general
+    token = Tokens(p1, now).get(own_token(provider, "TREAT", as_written(patient)), provider)
+    with DocumentSource(double.addresses[REPOSITORY], provider.with_assertion(token)) as source:
+        answer = source.provide_and_register(submission, {submission.entries[0].entry_uuid: file})
+    assert answer.succeeded, answer
+    return unique_id
+
+
+def test_documents_come_from_the_provider_whose_address_p1_knows(double: Double, tmp_path: Path) -> None:
+    patient = new_patient()
+    unique_id = _at_p1(double, tmp_path, patient)
+    wanted = [Wanted(HOME, REPOSITORY, unique_id), Wanted(HOME, "1.2.3", "4.5.6")]
+    found = community(double, tmp_path).retrieve(wanted, errand(patient))
+    assert found.status is ResponseStatus.PARTIAL_SUCCESS
+    (document,) = found.documents
+    assert (document.wanted, document.size, b"".join(document.chunks)) == (wanted[0], 5, b"hello")
+    (finding,) = found.findings
+    assert (finding.code, finding.location) == ("XDSRepositoryError", "4.5.6")
+    assert "unknown repository 1.2.3" in finding.problem
+    found.close()
+    assert list((tmp_path / "p1-spool").iterdir()) == []
+
+
+def test_a_repository_without_address_is_unknown(double: Double, tmp_path: Path) -> None:
+    found = community(double, tmp_path, lookup_template=None).retrieve(
+        [Wanted(HOME, "1.2.3", "4.5.6")], errand()
+    )
+    assert found.status is ResponseStatus.FAILURE
+    assert [each.code for each in found.findings] == ["XDSUnknownRepositoryId"]
+    found.close()
+
+
+@pytest.mark.parametrize("proof", [b"", assertion("lucja"), sign().encode()])
+def test_nobody_asks_in_anothers_name(double: Double, tmp_path: Path, proof: bytes) -> None:
+    with pytest.raises(RemoteUnavailable, match="only for a worker whom an assertion names"):
+        community(double, tmp_path).query(find(new_patient()), errand(proof=proof))
+    assert double.calls == []
+
+
+def test_when_the_time_has_passed_p1_is_not_asked(double: Double, tmp_path: Path) -> None:
+    with pytest.raises(RemoteUnavailable, match="no time left"):
+        community(double, tmp_path).query(find(new_patient()), errand(seconds=-1))
+    assert double.calls == []
+
+
+def test_p1_that_takes_too_long_is_given_up_in_time(double: Double, tmp_path: Path) -> None:
+    slow = community(double, tmp_path)
+    double.before_answer = lambda path: time.sleep(1.5) if path.endswith("TokenuSamlWS") else None
+    with pytest.raises(RemoteUnavailable, match="does not answer in time"):
+        slow.query(find(new_patient()), errand(seconds=0.5))
+
+
+def test_the_double_answers_nothing_at_other_paths(double: Double) -> None:
+    assert "no service is here" in requests.post(f"{double.url}/elsewhere", b"", timeout=10).text
+    assert SOURCE in str(double.section())
