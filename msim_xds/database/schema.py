@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-from msim_xds.database import p1_schema  # noqa: F401  # its tables are tables of every database
+from msim_xds.database import queue_schema  # noqa: F401  # its tables are tables of every database
 from msim_xds.database.schema_base import ID as _ID
 from msim_xds.database.schema_base import metadata as metadata
 
@@ -250,33 +250,6 @@ removal = Table(
     Column("override_reason", Text),
     Column("remover", Text, nullable=False),
     Index("ix_removal_unique_id", "unique_id"),
-)
-
-#: Answers of the asynchronous exchange that wait for delivery; deleted when delivered. ``payload`` is
-#: the envelope to send; for a query or a retrieve it is the request, carried out at each attempt. ``due_at``
-#: counts milliseconds since 1970 by the database's clock; while a process works on a row it is the moment at
-#: which others may take the row over.
-delivery = Table(
-    "delivery",
-    metadata,
-    Column("id", _ID, primary_key=True, autoincrement=False),
-    Column("created_at", Text, nullable=False),
-    Column("transaction", Text, nullable=False),
-    Column("address", Text, nullable=False),
-    Column("host", Text, nullable=False),
-    Column("message_id", Text, nullable=False),
-    Column("relates_to", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("mtom", Boolean, nullable=False),
-    Column("deferred", Boolean, nullable=False),
-    Column("remote_address", Text, nullable=False),
-    Column("system", Text, nullable=False),
-    Column("payload", LargeBinary, nullable=False),
-    Column("state", SmallInteger, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("due_at", BigInteger, nullable=False),
-    Column("last_error", Text),
-    Index("ix_delivery_due", "state", "due_at"),
 )
 
 #: What validations of documents' signatures came to; rows are added, never changed. ``previous_id`` is what

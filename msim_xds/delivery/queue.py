@@ -32,7 +32,7 @@ from structlog.typing import FilteringBoundLogger
 
 from msim_xds.database.clock import Now
 from msim_xds.database.engine import Database, allocate
-from msim_xds.database.schema import delivery
+from msim_xds.database.queue_schema import delivery
 from msim_xds.delivery_settings import DeliverySettings
 
 _log: FilteringBoundLogger = structlog.get_logger()

@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from msim_xds.database.clock import Now
 from msim_xds.database.engine import Database, allocate
-from msim_xds.database.p1_schema import p1_entry, p1_outbox, p1_outbox_entry
+from msim_xds.database.queue_schema import p1_entry, p1_outbox, p1_outbox_entry
 
 _PART: Final = 500  # entries named in one statement
 
