@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from msim_xds.audit.sealer import seal_all
-from msim_xds.audit.setup import open_trail
+from msim_xds.audit.key import make_key
+from msim_xds.audit.setup import life, open_trail
 from msim_xds.audit.trail import Trail
 from msim_xds.database.engine import Database
 from msim_xds.delivery.queue import DeliveryQueue
@@ -334,7 +334,7 @@ def open_audit(settings: Settings) -> Iterator[Trail | None]:
 
 @contextmanager
 def running(settings: Settings) -> Iterator[None]:
-    """The application's life: its start and its stop are recorded in the audit trail.
+    """The application's life: start, stop and changed settings are recorded in the audit trail.
 
     Raises:
         OSError: the data directory cannot be used.
@@ -345,12 +345,9 @@ def running(settings: Settings) -> Iterator[None]:
         if trail is None:
             yield
             return
-        trail.started()
-        try:
+        key = make_key(settings.audit.key_in(settings.data))
+        with life(trail, settings, key, settings.data / "audit.settings"):
             yield
-        finally:
-            trail.stopped()
-            seal_all(trail.outbox)
 
 
 def _identity(

@@ -32,6 +32,7 @@ class ObjectRole(IntEnum):
 
     PATIENT = 1
     REPORT = 3
+    SECURITY_RESOURCE = 13
     JOB = 20
     QUERY = 24
 

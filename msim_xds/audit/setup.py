@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
+from pydantic import BaseModel
 from structlog.typing import FilteringBoundLogger
 
 from msim_xds.audit.backlog import Backlog
+from msim_xds.audit.changes import changed
 from msim_xds.audit.channels import DATAGRAM_BYTES, open_channel
 from msim_xds.audit.dispatch import Dispatch
 from msim_xds.audit.key import make_key
 from msim_xds.audit.message import AuditSource
 from msim_xds.audit.outbox import Outbox
-from msim_xds.audit.sealer import Sealer
+from msim_xds.audit.sealer import Sealer, seal_all
 from msim_xds.audit.sender import Pauses, Sender, Senders
 from msim_xds.audit.syslog import Syslog
 from msim_xds.audit.trail import Place, Trail
@@ -53,6 +56,29 @@ def open_trail(settings: AuditSettings, data: Path, url: str, database: Database
     source = AuditSource(settings.source_id, settings.site or None)
     place = Place(source, url, os.getpid())
     return Trail(database, outbox, place, clock, Backlog(database, settings))
+
+
+@contextmanager
+def life(trail: Trail, settings: BaseModel, key: bytes, kept: Path) -> Iterator[None]:
+    """A server's life: start, stop, and what has changed of its settings since the last start, are recorded.
+
+    Args:
+        trail: where.
+        settings: all of them.
+        key: secret of the trail.
+        kept: file that remembers the settings.
+
+    Raises:
+        TimeoutError, OSError: they cannot be.
+    """
+    trail.started()
+    if names := changed(settings, key, kept):
+        trail.settings_changed(names)
+    try:
+        yield
+    finally:
+        trail.stopped()
+        seal_all(trail.outbox)
 
 
 class Caretaker:

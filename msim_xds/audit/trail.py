@@ -7,14 +7,17 @@ own, shared by the requests that run at the same time, and is answered after tha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+import structlog
 from lxml import etree
+from structlog.typing import FilteringBoundLogger
 
+from msim_xds.audit import alerts
 from msim_xds.audit.backlog import Backlog
 from msim_xds.audit.group import GroupCommit
 from msim_xds.audit.holders import with_patients
@@ -25,12 +28,14 @@ from msim_xds.database.engine import Database
 from msim_xds.findings import Finding
 from msim_xds.ihe.audit import APPLICATION_START, APPLICATION_STOP, AUDIT_ROWS, AuditRow, Coded, Subject
 from msim_xds.ihe.names import RIM, WSA_ANONYMOUS, ResponseStatus
-from msim_xds.ihe.transactions import AnswerKind
+from msim_xds.ihe.transactions import ITI_55
 from msim_xds.metadata import hl7v3
 from msim_xds.wire.exchange import Caller, Concerns, Request
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
+
+_log: FilteringBoundLogger = structlog.get_logger()
 
 _ADHOC_QUERY: Final = f"{{{RIM}}}AdhocQuery"
 
@@ -48,6 +53,12 @@ class _HasConcerns(Protocol):
     @property
     def concerns(self) -> Concerns:
         """As they are known by now."""
+
+
+class _About(NamedTuple):
+    """A request that goes on to another server."""
+
+    concerns: Concerns
 
 
 class Witness:
@@ -91,6 +102,43 @@ class Witness:
         return [_entry(each) for each in records(self._row, self._scene(), concerns, status, findings)]
 
 
+class RequestWitness(Witness):
+    """Sees a SOAP request through, and what this server asks of others for its sake."""
+
+    def __init__(self, trail: Trail, request: Request) -> None:
+        row = AUDIT_ROWS[request.transaction.name]
+        super().__init__(trail, row, lambda: trail.scene(row, request), request)
+        self._request = request
+
+    def onward(
+        self, name: str, url: str, concerns: Concerns | None = None, body: _Element | None = None
+    ) -> Witness:
+        """Of a request that goes on to another server, as a client records it (ITI TF-2 3.38.4.1.4, 3.39.6).
+
+        Args:
+            name: its transaction, such as ``ITI-38``.
+            url: of the other server's endpoint.
+            concerns: whom and what it is about; None is what the request at hand is about.
+            body: the query that is sent; None is the one at hand.
+        """
+        row = AUDIT_ROWS[name].of_client()
+        about = self._request if concerns is None else _About(concerns)
+        sent = self._request.body if body is None else body
+        return Witness(
+            self._trail, row, lambda: self._trail.scene_of_client(row, self._request, url, sent), about
+        )
+
+    def emergency(self, reason: str) -> None:
+        """Record that its user declares an emergency, for each patient known by now; durable on return.
+
+        Raises:
+            TimeoutError, OSError: the database cannot do it now; no access must be given.
+        """
+        patients = self._request.concerns.patients
+        scene = self._trail.scene(self._row, self._request)
+        self._trail.keep([_entry(each) for each in alerts.emergency(scene, patients, reason)])
+
+
 class Trail:
     """Makes and keeps records; safe to share between threads.
 
@@ -117,10 +165,9 @@ class Trail:
         self._clock = clock
         self._group = GroupCommit(outbox.write)
 
-    def witness(self, request: Request) -> Witness:
+    def witness(self, request: Request) -> RequestWitness:
         """Of a SOAP request."""
-        row = AUDIT_ROWS[request.transaction.name]
-        return Witness(self, row, lambda: self._scene(row, request), request)
+        return RequestWitness(self, request)
 
     def witness_of_feed(
         self, name: str, sender: str, receiver: str, address: str, about: _HasConcerns
@@ -136,12 +183,7 @@ class Trail:
         """
         row = AUDIT_ROWS[name]
         client = Participant(user_id=sender, is_requestor=True, network=_network(address))
-        server = Participant(
-            user_id=receiver,
-            is_requestor=False,
-            alternative_user_id=str(self._place.pid),
-            network=_network(urlsplit(self._place.url).hostname),
-        )
+        server = self._here(receiver)
         return Witness(self, row, lambda: Scene(self._clock(), self._place.source, client, server), about)
 
     def started(self) -> None:
@@ -161,28 +203,84 @@ class Trail:
         with self.database.read() as connection:
             return with_patients(connection, concerns)
 
+    def user_refused(self, path: str, address: str, reason: str) -> None:
+        """Record that a request's assertion was missing or refused (ITI TF-2 3.40).
+
+        Args:
+            path: of the endpoint.
+            address: of the sender's machine.
+            reason: for those who read the trail.
+        """
+        client = Participant(user_id=WSA_ANONYMOUS, is_requestor=True, network=_network(address))
+        server = self._here(self._place.url + path)
+        self._tell(alerts.user_refused(self._clock(), self._place.source, client, server, reason))
+
+    def node_refused(self, address: str, reason: str, subject: str = "") -> None:
+        """Record that another system was refused for its TLS certificate (ITI TF-2 3.19).
+
+        Args:
+            address: of the other machine.
+            reason: for those who read the trail.
+            subject: of its certificate, where one came.
+        """
+        peer = Participant(user_id=subject or address, is_requestor=True, network=_network(address))
+        here = self._here(self._place.source.id)
+        self._tell(alerts.node_refused(self._clock(), self._place.source, here, peer, reason))
+
+    def settings_changed(self, names: Sequence[str]) -> None:
+        """Record that settings are not what they were at the last start. Raises TimeoutError, OSError."""
+        place = self._place
+        here = self._here(place.url)
+        self.keep([_entry(alerts.settings_changed(self._clock(), place.source, here, names))])
+
     def _activity(self, kind: Coded) -> None:
         place = self._place
-        application = Participant(
-            user_id=place.source.id,
-            is_requestor=False,
-            alternative_user_id=str(place.pid),
-            network=_network(urlsplit(place.url).hostname),
-        )
-        self.keep([_entry(activity(kind, self._clock(), place.source, application))])
+        self.keep([_entry(activity(kind, self._clock(), place.source, self._here(place.source.id)))])
 
-    def _scene(self, row: AuditRow, request: Request) -> Scene:
-        caller, addressing = request.caller, request.addressing
-        reply_to = WSA_ANONYMOUS if addressing.reply_to is None else addressing.reply_to.address
-        client = Participant(
-            user_id=reply_to, is_requestor=caller is None, network=_network(request.remote_address)
-        )
-        server = Participant(
-            user_id=self._place.url + request.transaction.endpoint,
+    def _tell(self, record: Record) -> None:
+        """Keep a record of a refusal, which is told whether it is recorded or not: it discloses nothing."""
+        try:
+            self.keep([_entry(record)])
+        except (TimeoutError, OSError) as error:
+            _log.error("refusal not recorded", kind=record.message.types[0].text, reason=str(error))
+
+    def _here(self, user_id: str) -> Participant:
+        """This server, by a name for the occasion."""
+        return Participant(
+            user_id=user_id,
             is_requestor=False,
             alternative_user_id=str(self._place.pid),
             network=_network(urlsplit(self._place.url).hostname),
         )
+
+    def scene(self, row: AuditRow, request: Request) -> Scene:
+        """Who takes part in a request to this server.
+
+        The sender is named by its ReplyTo where answers go elsewhere, else as the registered system that its
+        certificate proves (ITI TF-2 3.20.7); with an assertion, its organization stands beside that.
+        """
+        caller, reply_to = request.caller, request.addressing.reply_to
+        system = "" if request.system is None else request.system.name
+        organization = "" if caller is None else caller.organization_id or caller.organization
+        client = Participant(
+            user_id=(system or WSA_ANONYMOUS) if reply_to is None else reply_to.address,
+            is_requestor=caller is None,
+            alternative_user_id=organization or None,
+            network=_network(request.remote_address),
+        )
+        server = self._here(self._place.url + request.transaction.endpoint)
+        return self._staged(row, request, client, server, request.body)
+
+    def scene_of_client(self, row: AuditRow, request: Request, url: str, body: _Element) -> Scene:
+        """Who takes part in a request that this server sends, for the sake of the one at hand."""
+        client = replace(self._here(self._place.url), is_requestor=request.caller is None)
+        server = Participant(user_id=url, is_requestor=False, network=_network(urlsplit(url).hostname))
+        return self._staged(row, request, client, server, body)
+
+    def _staged(
+        self, row: AuditRow, request: Request, client: Participant, server: Participant, body: _Element
+    ) -> Scene:
+        caller = request.caller
         return Scene(
             self._clock(),
             self._place.source,
@@ -190,19 +288,19 @@ class Trail:
             server,
             () if caller is None else (_person(caller),),
             () if caller is None else tuple(Coded(*each) for each in caller.purposes),
-            _asked(request) if row.subject is Subject.QUERY else None,
+            _asked(row, body) if row.subject is Subject.QUERY else None,
         )
 
 
-def _asked(request: Request) -> Asked:
-    """The query as it came, also one that is refused."""
-    if request.transaction.answer is AnswerKind.PATIENT_DISCOVERY:
-        return _discovery(request.body)
-    query = request.body.find(_ADHOC_QUERY)
+def _asked(row: AuditRow, body: _Element) -> Asked:
+    """The query as it is, also one that is refused."""
+    if row.type.code == ITI_55.name:
+        return _discovery(body)
+    query = body.find(_ADHOC_QUERY)
     return Asked(
         "" if query is None else query.get("id", "").strip(),
         "" if query is None else query.get("home", "").strip(),
-        etree.tostring(request.body, encoding="UTF-8", with_tail=False, xml_declaration=False),
+        etree.tostring(body, encoding="UTF-8", with_tail=False, xml_declaration=False),
     )
 
 

@@ -13,11 +13,13 @@ from msim_xds.federation.answers import RegistryAnswer, RemoteError, RemoteUnava
 from msim_xds.federation.client import DocumentSource
 from msim_xds.federation.transport import Options
 from msim_xds.findings import Finding, Refused
+from msim_xds.ihe.names import ResponseStatus
+from msim_xds.ihe.transactions import ITI_42
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.signature_slots import not_kept
 from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.settings import Settings
-from msim_xds.wire.exchange import Recorder
+from msim_xds.wire.exchange import OnwardRecorder, RequestRecorder
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -45,7 +47,7 @@ class RemoteRegistrar:
         reading: Reading,
         documents: Sequence[StoredDocument],
         keep: Callable[[], None],
-        record: Recorder | None = None,
+        record: RequestRecorder | None = None,
     ) -> tuple[Finding, ...]:
         """Keep, index and register; returns the registry's warnings.
 
@@ -58,19 +60,21 @@ class RemoteRegistrar:
             known = self._index.find(connection, {document.unique_id for document in documents})
             self._index.add(connection, documents, registered=False)
         fresh = [document for document in documents if document.unique_id not in known]
+        sent = None if record is None else record.onward(ITI_42.name, self._url)
         try:
             answer = self._source().register(reading.outgoing())
         except RemoteError as error:
             if not (isinstance(error, RemoteUnavailable) and error.sent):
                 self._forget(fresh)
             _log.error("registry does not answer", reason=str(error))
-            raise Refused([_not_available(error)]) from None
+            raise _refused(sent, [_not_available(error)]) from None
         if not answer.succeeded:
             self._forget(fresh)
-            raise Refused(_refusal(answer))
+            raise _refused(sent, _refusal(answer))
         with self._database.write() as connection:
             self._index.add(connection, documents, registered=True)
-            if record is not None:
+            if record is not None and sent is not None:
+                sent(connection, answer.findings)
                 record(connection, answer.findings)
         return (*answer.findings, *not_kept(reading.submission))
 
@@ -83,6 +87,13 @@ class RemoteRegistrar:
     def _forget(self, documents: Sequence[StoredDocument]) -> None:
         with self._database.write() as connection:
             self._index.remove(connection, documents)
+
+
+def _refused(sent: OnwardRecorder | None, findings: Sequence[Finding]) -> Refused:
+    """The refusal, which is in the audit trail by now. Raises TimeoutError, OSError where it cannot be."""
+    if sent is not None:
+        sent.conclude(ResponseStatus.FAILURE, findings)
+    return Refused(findings)
 
 
 def _not_available(error: RemoteError) -> Finding:

@@ -69,6 +69,11 @@ class AuditRow(NamedTuple):
     erases: bool = False
     home: str = "urn:ihe:iti:xca:2010:homeCommunityId"
 
+    def of_client(self) -> AuditRow:
+        """What the records of the other side say: it exports what a server imports, and the reverse."""
+        event, action = _OTHER_SIDE.get((self.event, self.action), (self.event, self.action))
+        return self._replace(event=event, action=action)
+
 
 _DCM: Final = "DCM"
 _METADATA: Final = "IHE XDS Metadata"
@@ -80,8 +85,21 @@ IMPORT: Final = Coded("110107", _DCM, "Import")
 PATIENT_RECORD: Final = Coded("110110", _DCM, "Patient Record")
 QUERY: Final = Coded("110112", _DCM, "Query")
 
+SECURITY_ALERT: Final = Coded("110113", _DCM, "Security Alert")
+USER_AUTHENTICATION: Final = Coded("110114", _DCM, "User Authentication")
+
+_OTHER_SIDE: Final = {
+    (IMPORT, Action.CREATE): (EXPORT, Action.READ),
+    (IMPORT, Action.UPDATE): (EXPORT, Action.UPDATE),
+    (EXPORT, Action.READ): (IMPORT, Action.CREATE),
+}
+
 APPLICATION_START: Final = Coded("110120", _DCM, "Application Start")
 APPLICATION_STOP: Final = Coded("110121", _DCM, "Application Stop")
+LOGIN: Final = Coded("110122", _DCM, "Login")
+NODE_AUTHENTICATION: Final = Coded("110126", _DCM, "Node Authentication")
+EMERGENCY_STARTED: Final = Coded("110127", _DCM, "Emergency Override Started")
+SECURITY_CONFIGURATION: Final = Coded("110129", _DCM, "Security Configuration")
 
 APPLICATION: Final = Coded("110150", _DCM, "Application")
 DESTINATION: Final = Coded("110152", _DCM, "Destination Role ID")
@@ -92,9 +110,12 @@ APPLICATION_SERVER: Final = Coded("4", _DCM, "Application Server Process")
 PATIENT_NUMBER: Final = Coded("2", _RFC_3881, "Patient Number")
 REPORT_NUMBER: Final = Coded("9", _RFC_3881, "Report Number")
 OBJECT_REF: Final = Coded("urn:ihe:iti:2017:ObjectRef", _METADATA, "registry object reference")
+NODE_ID: Final = Coded("110182", _DCM, "Node ID")
+URI: Final = Coded("12", _RFC_3881, "URI")
 SUBMISSION_SET_ID: Final = Coded(SUBMISSION_SET_NODE, _METADATA, "submission set classificationNode")
 
 REPOSITORY_DETAIL: Final = "Repository Unique Id"
+ALERT_DETAIL: Final = "Alert Description"
 ENCODING_DETAIL: Final = "QueryEncoding"
 LINK_DETAIL: Final = "urn:ihe:iti:xpid:2017:patientIdentifierType"
 
@@ -137,7 +158,12 @@ AUDIT_ROWS: Final = {
     "ITI-18 gateway": _query("ITI-18", "Registry Stored Query"),
     "ITI-38": _query("ITI-38", "Cross Gateway Query"),
     "ITI-39": AuditRow(
-        _type("ITI-39", "Cross Gateway Retrieve"), EXPORT, Action.READ, Subject.DOCUMENTS, inverted=True
+        _type("ITI-39", "Cross Gateway Retrieve"),
+        EXPORT,
+        Action.READ,
+        Subject.DOCUMENTS,
+        inverted=True,
+        home="ihe:homeCommunityID",
     ),
     "ITI-41": _submission("ITI-41", "Provide and Register Document Set-b"),
     "ITI-42": _submission("ITI-42", "Register Document Set-b"),

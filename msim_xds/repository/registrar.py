@@ -11,7 +11,7 @@ from msim_xds.ihe.transactions import ITI_41
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.registry.registration import Registration
 from msim_xds.repository.index import DocumentIndex, StoredDocument
-from msim_xds.wire.exchange import Recorder
+from msim_xds.wire.exchange import Recorder, RequestRecorder
 
 
 class Registrar(Protocol):
@@ -22,7 +22,7 @@ class Registrar(Protocol):
         reading: Reading,
         documents: Sequence[StoredDocument],
         keep: Callable[[], None],
-        record: Recorder | None = None,
+        record: RequestRecorder | None = None,
     ) -> tuple[Finding, ...]:
         """Index ``documents`` and register ``reading``, both or neither; returns the registry's warnings.
 
@@ -31,7 +31,8 @@ class Registrar(Protocol):
             documents: what answers for its uniqueIds.
             keep: makes the octets durable. Called before anything is written, and not at all for a submission
                 that is refused whatever the registry holds, so that such a one leaves nothing behind.
-            record: keeps audit records in the transaction that indexes the documents for good.
+            record: keeps audit records in the transaction that indexes the documents for good, those of an
+                ITI-42 included.
 
         Raises:
             Refused: by the registry, passed on unchanged (ITI TF-2 3.41.4.1.3), or because it does not answer

@@ -22,7 +22,7 @@ from msim_xds.delivery.queue import DeliveryQueue
 from msim_xds.delivery.worker import DeliveryWorker
 from msim_xds.ihe.descriptions import of_endpoint
 from msim_xds.ihe.transactions import Endpoint
-from msim_xds.security.systems.door import Door, Throttled
+from msim_xds.security.systems.door import Door, Throttled, described
 from msim_xds.security.xua.guard import Guard
 from msim_xds.server import pages
 from msim_xds.server.body import Body
@@ -84,6 +84,7 @@ class Front:
         stager: takes the documents that come to the repository; other endpoints take none.
         ready: facts for ``/health``; ``"ready": False`` among them makes it answer 503. Must not raise.
         door: lets registered systems in, and no others; without it everybody.
+        trail: records whom the door refuses; None where nothing is recorded.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Front:
         stager: Stager,
         ready: Ready,
         door: Door | None = None,
+        trail: Trail | None = None,
     ) -> None:
         url = public_url(settings)
         self._limits = settings.limits
@@ -102,6 +104,7 @@ class Front:
         self._inline = settings.validation.tolerances().inline_documents
         self._certificate_of = certificates(settings)
         self._door = door
+        self._trail = trail
         common = _turns(settings.server.threads)
         # Who mostly waits for other communities must not keep those out who are served from here.
         waiting = _turns(settings.gateway.requests)
@@ -175,6 +178,10 @@ class Front:
             with door.admitted(certificate) as system:
                 return self._soap(endpoint, environ, certificate, system)
         except SoapFault as fault:
+            if self._trail is not None and not isinstance(fault, Throttled):
+                facts = described(certificate)
+                address = environ.get("REMOTE_ADDR", "")
+                self._trail.node_refused(address, facts["reason"], facts.get("subject", ""))
             with suppress(BadPackage):
                 Body(environ, self._body_timeout_s).drain()
             again = [("Retry-After", str(fault.retry_s))] if isinstance(fault, Throttled) else []
@@ -280,11 +287,11 @@ def build_front(
         DeliveryWorker(queue, hosts, later.compose, settings.delivery).start()
     served = offered(handlers)
     endpoints = {
-        endpoint: SoapEndpoint(endpoint, pipeline.run, later, guards.get(endpoint))
+        endpoint: SoapEndpoint(endpoint, pipeline.run, later, guards.get(endpoint), trail)
         for endpoint in Endpoint
         if endpoint in served
     }
-    return Front(settings, endpoints, stager, ready, entrance)
+    return Front(settings, endpoints, stager, ready, entrance, trail)
 
 
 def _turns(number: int) -> SimpleQueue[None]:

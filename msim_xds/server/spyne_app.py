@@ -19,11 +19,13 @@ from spyne import AnyXml, Application, Fault, MethodContext, ServiceBase, rpc
 from spyne.protocol.soap import Soap12
 from spyne.server import ServerBase
 
+from msim_xds.audit.trail import Trail
 from msim_xds.findings import shorten
 from msim_xds.ihe.names import XDS
 from msim_xds.ihe.transactions import TRANSACTIONS, Endpoint, Transaction
 from msim_xds.security.xua.guard import Guard
 from msim_xds.security.xua.names import SECURITY
+from msim_xds.security.xua.refusal import SecurityFault
 from msim_xds.server.later import Later
 from msim_xds.server.pipeline import Run
 from msim_xds.wire import envelope, safexml
@@ -164,14 +166,22 @@ class SoapEndpoint(ServerBase):  # type: ignore[misc]
         run: carries out a request.
         later: takes requests whose answers go elsewhere; without it they are refused.
         guard: checks who sends a request; without it wsse:Security is not understood.
+        trail: records those whom the guard refuses; None where nothing is recorded.
     """
 
     transport: Final = "http://schemas.xmlsoap.org/soap/http"
 
     def __init__(
-        self, endpoint: Endpoint, run: Run, later: Later | None = None, guard: Guard | None = None
+        self,
+        endpoint: Endpoint,
+        run: Run,
+        later: Later | None = None,
+        guard: Guard | None = None,
+        trail: Trail | None = None,
     ) -> None:
+        self._endpoint = endpoint
         self._later = later
+        self._trail = trail
         rows = {row.action: row for row in TRANSACTIONS if row.endpoint is endpoint}
         super().__init__(
             Application(
@@ -209,17 +219,20 @@ class SoapEndpoint(ServerBase):  # type: ignore[misc]
                 self.get_in_object(context)
                 self.get_out_object(context)
             if context.out_error is not None:
-                return self._refusal(context.out_error)
+                return self._refusal(context.out_error, remote_address)
             return _reply(context.udc, context.out_object[0])
         finally:
             # A context is a reference cycle; emptied, it lets go of the message and the answer at once.
             context.__dict__.clear()
 
-    def _refusal(self, error: Fault) -> Reply:
-        """A fault goes where the request's headers say, or back at once."""
+    def _refusal(self, error: Fault, remote_address: str) -> Reply:
+        """A fault goes where the request's headers say, or back at once; a refused user is recorded."""
         fault = error.detail
         if not isinstance(fault, SoapFault):
             raise RuntimeError(f"Spyne failed: {error.faultcode}")
+        if isinstance(fault, SecurityFault) and self._trail is not None:
+            reason = f"{fault.check.fault}: {fault.detail}"
+            self._trail.user_refused(self._endpoint, remote_address, reason)
         to = fault.destination
         if to is not None and self._later is not None and self._later.refuse(fault, to):
             return ACCEPTED

@@ -181,6 +181,31 @@ class Recorder(Protocol):
         """Keep the records of its success in the write transaction ``connection``, of whatever database."""
 
 
+class RequestRecorder(Recorder, Protocol):
+    """That of a SOAP request: it also records what is asked of other servers for its sake."""
+
+    def conclude(self, status: ResponseStatus, findings: Sequence[Finding]) -> None:
+        """Keep the records of its outcome, unless that was done. Raises TimeoutError, OSError."""
+
+    def onward(
+        self, name: str, url: str, concerns: Concerns | None = None, body: _Element | None = None
+    ) -> OnwardRecorder:
+        """Of a request of transaction ``name`` that goes on to the server at ``url``.
+
+        It is about the same unless ``concerns`` says otherwise, and asks the same unless ``body`` does not.
+        """
+
+    def emergency(self, reason: str) -> None:
+        """Record that its user declares an emergency. Raises TimeoutError, OSError; no access then."""
+
+
+class OnwardRecorder(Recorder, Protocol):
+    """Keeps this server's own record of a request that it sends to another."""
+
+    def conclude(self, status: ResponseStatus, findings: Sequence[Finding]) -> None:
+        """Keep the records of its outcome, unless that was done. Raises TimeoutError, OSError."""
+
+
 @dataclass(slots=True)
 class Request:
     """One decoded request: its row, its payload element, and its documents by Content-ID.
@@ -198,7 +223,7 @@ class Request:
     parts: Mapping[str, StagedPart] = field(default_factory=dict)
     remote_address: str = ""
     concerns: Concerns = NOTHING_KNOWN
-    recorder: Recorder | None = None
+    recorder: RequestRecorder | None = None
     caller: Caller | None = None
     system: System | None = None
     header: _Element | None = None

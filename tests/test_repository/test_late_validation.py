@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from lxml import etree
@@ -26,7 +26,7 @@ from msim_xds.repository import late_validation as module
 from msim_xds.repository.late_validation import LateValidation, Step
 from msim_xds.repository.revalidation import Revalidation
 from msim_xds.server.companion import Companion
-from msim_xds.wire.exchange import Addressing, Recorder, Request
+from msim_xds.wire.exchange import Addressing, Recorder, Request, RequestRecorder
 from tests.support import metadata
 from tests.support.authority import NOW
 from tests.support.signing import CDA, DS, sign
@@ -235,7 +235,7 @@ def make_version(
 ) -> None:
     message = etree.fromstring(updating(entry_version(entry, unique_id, new, content=content)))
     request = Request(ITI_57, message, Addressing(ITI_57.action))
-    request.recorder = record
+    request.recorder = cast("RequestRecorder | None", record)
     site.node.updates.update_document_set(request)
 
 

@@ -74,7 +74,7 @@ class Door:
         self._refresh()
         row = self._systems.find(certificate)
         if row is None:
-            _log.warning("system refused", **_told(certificate))
+            _log.warning("system refused", **described(certificate))
             raise _unauthenticated()
         metered = self._meters.get(row.system.name)
         if metered is None:
@@ -142,8 +142,8 @@ def _unauthenticated() -> SoapFault:
     return SoapFault(FaultCode.SENDER, _UNKNOWN, subcodes=[f"{{{WSSE}}}FailedAuthentication"])
 
 
-def _told(certificate: str) -> dict[str, str]:
-    """What the log says of a certificate, so that an operator can register it."""
+def described(certificate: str) -> dict[str, str]:
+    """What log and audit trail say of a certificate that is refused, so that an operator can register it."""
     if not certificate:
         return {"reason": "no certificate"}
     try:
