@@ -289,7 +289,7 @@ def create_app(settings: Settings, *, is_alone: bool = True) -> WSGIApplication:
     if node.publications is not None:
         p1.sender(settings, node.publications, now).start()
     checks = guards(settings.xua, settings.data, now)
-    handlers = node.handlers(gateway.open_neighbours(settings))
+    handlers = node.handlers(gateway.open_neighbours(settings, p1.communities(settings, now)))
     homes = gateway.error_locations(settings)
     return build_front(settings, handlers, node.store, node.ready, node.deliveries, checks, node.trail, homes)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 
+from msim_xds.federation.community import Community
 from msim_xds.federation.partners import LoadedPartner, load_partners
 from msim_xds.federation.xca import XcaCommunity
 from msim_xds.gateway.breaker import Breaker
@@ -36,14 +37,26 @@ def check(settings: Settings) -> None:
     partners(settings)
 
 
-def open_neighbours(settings: Settings) -> Neighbours:
+def open_neighbours(settings: Settings, platforms: Sequence[Community] = ()) -> Neighbours:
     """The communities that the settings name.
+
+    Args:
+        settings: the whole configuration.
+        platforms: those that speak something else than XCA, such as P1.
 
     Raises:
         UnusablePartner: a partner file cannot be used; names file, table and key.
+        ValueError: a platform has the homeCommunityId of a partner.
     """
     gateway = settings.gateway
     members = [_neighbour(XcaCommunity(partner), gateway) for partner in partners(settings)]
+    taken = {home for member in members for home in member.community.homes}
+    for platform in platforms:
+        if taken & platform.homes:
+            raise ValueError(f"{platform.name}: a partner has its homeCommunityId")
+        breaker = Breaker(gateway.breaker_failures, gateway.breaker_pause_s)
+        members.append(Neighbour(platform, settings.p1.deadline_s, breaker))
+        taken |= platform.homes
     return Neighbours(members, gateway.threads, date.today)
 
 

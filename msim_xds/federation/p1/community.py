@@ -134,7 +134,8 @@ class P1Community:
         status = ResponseStatus.SUCCESS
         if findings:
             status = ResponseStatus.PARTIAL_SUCCESS if documents else ResponseStatus.FAILURE
-        return FoundDocuments(status, findings, documents, close=directory.cleanup)
+        room = sum(each.size or 0 for each in documents)
+        return FoundDocuments(status, findings, documents, room, directory.cleanup)
 
     def _found(self, query: _Element, options: Options) -> QueryAnswer:
         url = self._settings.base + self._settings.iti18

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,9 @@ def check(settings: Settings) -> None:
         )
     if settings.p1.decisions != "off" and settings.xua.repository is Demand.OFF:
         raise UnusableP1("p1.decisions: needs xua.repository optional or required, with P1's issuer")
+    own = settings.registry.home_community_id
+    if own and settings.p1.home_community_id == own:
+        raise UnusableP1("p1.home_community_id: is registry.home_community_id; P1 needs one of its own")
     read_keys(settings.p1)
     AddressBook(settings.p1)
 
@@ -69,20 +72,21 @@ def decisions(settings: Settings, clock: Callable[[], datetime]) -> ConsentOfP1 
     return ConsentOfP1(settings.p1, Decisions(settings.p1), provider, settings.repository.unique_id)
 
 
-def community(settings: Settings, clock: Callable[[], datetime]) -> P1Community | None:
-    """P1 for a gateway; None where it is not shown as a community.
+def communities(settings: Settings, clock: Callable[[], datetime]) -> Sequence[P1Community]:
+    """P1 for a gateway; nothing where it is not shown as a community.
 
     Raises:
         UnusableP1: a file cannot be used.
     """
     if not settings.p1.enabled or not settings.p1.home_community_id:
-        return None
+        return ()
     from msim_xds.federation.p1.community import P1Community  # zeep is heavy
 
     check(settings)
     providers = read_providers(settings.p1, clock)
     issued = Tokens(settings.p1, clock)
-    return P1Community(settings.p1, providers, issued, AddressBook(settings.p1), settings.data / "p1-spool")
+    spool = settings.data / "p1-spool"
+    return (P1Community(settings.p1, providers, issued, AddressBook(settings.p1), spool),)
 
 
 def sender(settings: Settings, outbox: Outbox, clock: Callable[[], datetime]) -> Sender:

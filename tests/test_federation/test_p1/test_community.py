@@ -16,12 +16,13 @@ from msim_xds.federation.community import Community, Errand, Wanted
 from msim_xds.federation.p1 import setup
 from msim_xds.federation.p1.community import P1Community
 from msim_xds.federation.p1.identifiers import as_written
-from msim_xds.federation.p1.providers import read_providers
+from msim_xds.federation.p1.providers import UnusableP1, read_providers
 from msim_xds.federation.p1.tokens import Tokens, own_token
+from msim_xds.gateway.setup import open_neighbours
 from msim_xds.ihe.names import RIM, ResponseStatus
 from msim_xds.ihe.transactions import ITI_18
 from msim_xds.metadata import ebrim
-from msim_xds.settings import LimitSettings, Settings
+from msim_xds.settings import LimitSettings, RegistrySettings, Settings
 from msim_xds.testing.p1 import Double
 from msim_xds.testing.p1.server import REPOSITORY, SOURCE
 from msim_xds.wire import safexml
@@ -42,8 +43,7 @@ def settings(double: Double, directory: Path, **changes: Any) -> Settings:
 
 
 def community(double: Double, directory: Path, **changes: Any) -> P1Community:
-    made = setup.community(settings(double, directory, **changes), now)
-    assert made is not None
+    (made,) = setup.communities(settings(double, directory, **changes), now)
     return made
 
 
@@ -80,7 +80,22 @@ def test_it_is_a_community(double: Double, tmp_path: Path) -> None:
 
 
 def test_without_a_home_there_is_none(double: Double, tmp_path: Path) -> None:
-    assert setup.community(settings(double, tmp_path, home_community_id=""), now) is None
+    assert setup.communities(settings(double, tmp_path, home_community_id=""), now) == ()
+
+
+def test_a_gateway_asks_it_by_its_home(double: Double, tmp_path: Path) -> None:
+    made = community(double, tmp_path)
+    neighbours = open_neighbours(settings(double, tmp_path), [made])
+    assert neighbours.by_home[HOME].community is made
+    with pytest.raises(ValueError, match="P1: a partner has its homeCommunityId"):
+        open_neighbours(settings(double, tmp_path), [made, made])
+    neighbours.close()
+
+
+def test_p1_needs_a_home_of_its_own(double: Double, tmp_path: Path) -> None:
+    own = settings(double, tmp_path).model_copy(update={"registry": RegistrySettings(home_community_id=HOME)})
+    with pytest.raises(UnusableP1, match="P1 needs one of its own"):
+        setup.communities(own, now)
 
 
 def test_a_query_finds_what_is_at_p1_with_its_home(double: Double, tmp_path: Path, sqlite_url: str) -> None:
