@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class AccessSettings(BaseModel):
-    """Who may do what ([more](security.md))."""
+    """Who may do what: systems ([more](security.md)), and rules about documents ([more](access.md))."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,6 +26,12 @@ class AccessSettings(BaseModel):
     )
     concurrent: int | None = Field(
         None, ge=1, description="Requests of one system at a time in each worker; empty is unlimited."
+    )
+
+    policy: Path | None = Field(
+        None,
+        description="TOML file with the rules of who may see and change which documents; without one "
+        "everybody who is let in sees and changes everything.",
     )
 
     @model_validator(mode="after")

@@ -52,6 +52,7 @@ from msim_xds.repository.snapshots import Clerk, Snapshots
 from msim_xds.security.xua.setup import guards
 from msim_xds.server import log
 from msim_xds.server.front import build_front
+from msim_xds.server.gate import Gate, open_gate
 from msim_xds.server.serve import served_settings
 from msim_xds.server.wsdl import public_url
 from msim_xds.settings import Settings
@@ -97,10 +98,11 @@ class Node:
     deliveries: DeliveryQueue
     trail: Trail | None
     publications: p1.Outbox | None
+    gate: Gate | None = None
 
     def handlers(self, neighbours: Neighbours | None = None) -> Mapping[str, Handler]:
         """Who carries out which transaction; ``neighbours`` are the communities that a gateway asks."""
-        return {
+        handlers: Mapping[str, Handler] = {
             **gateway.handlers(
                 self.settings,
                 self.queries.answer,
@@ -123,6 +125,7 @@ class Node:
             iti.ITI_86.name: self.document_removal.remove_documents,
             iti.ITI_92.name: self.updates.update_document_set,
         }
+        return handlers if self.gate is None else self.gate.before(handlers)
 
     def ready(self) -> Mapping[str, object]:
         """What /health reports; ``ready`` is whether the database answers with this version's schema."""
@@ -200,6 +203,7 @@ def open_node(settings: Settings, clock: Callable[[], datetime] = now, *, publis
         deliveries=DeliveryQueue(database, settings.delivery, clock),
         trail=_trail(settings, database, clock),
         publications=publications,
+        gate=open_gate(settings, database, clock),
     )
 
 

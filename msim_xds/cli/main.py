@@ -12,8 +12,10 @@ from msim_xds.cli import (
     audit,
     certificates,
     checking,
+    consent,
     deliveries,
     demonstration,
+    emergencies,
     importing,
     keys,
     local,
@@ -83,6 +85,8 @@ app.add_typer(partners.app, name="partners")
 app.add_typer(patients.app, name="patients")
 app.add_typer(on_demand.app, name="on-demand")
 app.add_typer(policy.app, name="policy")
+app.add_typer(consent.app, name="consent")
+app.add_typer(emergencies.app, name="access")
 app.add_typer(revalidation.app, name="signatures")
 app.add_typer(systems.app, name="systems")
 

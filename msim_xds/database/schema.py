@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-from msim_xds.database import queue_schema  # noqa: F401  # its tables are tables of every database
+from msim_xds.database import access_tables, queue_schema  # noqa: F401  # their tables are tables of every database
 from msim_xds.database.schema_base import ID as _ID
 from msim_xds.database.schema_base import metadata as metadata
 
@@ -47,11 +47,7 @@ patient = Table(
     Column("cx", Text, nullable=False, unique=True),
     Column("announced", Boolean, nullable=False),
     Column("survivor_id", BigInteger, ForeignKey("patient.id")),
-    Column("family_name", Text),
-    Column("given_name", Text),
-    Column("birth_date", Text),
-    Column("sex", Text),
-    Column("changed_at", Text),
+    *(Column(name, Text) for name in ("family_name", "given_name", "birth_date", "sex", "changed_at")),
     Index(
         "ix_patient_survivor_id",
         "survivor_id",
@@ -171,7 +167,8 @@ association = Table(
     Index("ix_association_target", "target_object", "type"),
 )
 
-#: Codes of which an object may have several; ``attribute`` numbers them (see registry.columns).
+#: Codes of which an object may have several, and ids of its authors' institutions; ``attribute`` numbers them
+#: (see registry.columns).
 object_code = Table(
     "object_code",
     metadata,

@@ -179,6 +179,7 @@ def _iti_44(event: str, title: str, message: str) -> Transaction:
 ITI_44_ADD: Final = _iti_44("add", "Patient Registry Record Added", "PRPA_IN201301UV02")
 ITI_44_REVISE: Final = _iti_44("revise", "Patient Registry Record Revised", "PRPA_IN201302UV02")
 ITI_44_MERGE: Final = _iti_44("merge", "Patient Registry Duplicates Resolved", "PRPA_IN201304UV02")
+ITI_44: Final = (ITI_44_ADD, ITI_44_REVISE, ITI_44_MERGE)
 ITI_51: Final = Transaction(
     name="ITI-51",
     title="Multi-Patient Stored Query",
@@ -270,9 +271,7 @@ TRANSACTIONS: Final = (
     ITI_62,
     ITI_86,
     ITI_92,
-    ITI_44_ADD,
-    ITI_44_REVISE,
-    ITI_44_MERGE,
+    *ITI_44,
     ITI_38,
     ITI_39,
     ITI_55,

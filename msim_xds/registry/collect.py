@@ -13,6 +13,7 @@ from msim_xds.database.driver import fetch
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ObjectKind
 from msim_xds.ihe.queries import ENTRIES, FOLDERS, SETS, TIMES, Match, Result
+from msim_xds.registry import visibility
 from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, DEPRECATED, STATUS, SUPERSEDED, fold
 from msim_xds.registry.compile import (
     ID,
@@ -26,6 +27,7 @@ from msim_xds.registry.compile import (
     patients_statement,
 )
 from msim_xds.registry.query_reader import Criterion, Query
+from msim_xds.wire.view import View
 
 Rows = Sequence[tuple[Any, ...]]
 Kinds = tuple[ObjectKind, ...]
@@ -75,6 +77,7 @@ class Collector:
         query: the query.
         limit: how many objects the answer may hold.
         at_hand: whether texts of these patients are likely to be on the shelf.
+        view: what of the documents may be shown; None is everything.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Collector:
         query: Query,
         limit: int,
         at_hand: Callable[[Collection[int]], bool],
+        view: View | None = None,
     ) -> None:
         self._connection = connection
         self._at_hand = at_hand
@@ -92,6 +96,8 @@ class Collector:
         self._limit = limit
         self._patients: list[int] = []
         self._whole = False
+        self._view = None if view is None else view.outline
+        self._shown = {} if view is None else visibility.bound(connection, view)
 
     def unknown_patients(self) -> Sequence[str]:
         """Take the patients that the query names; those that the registry does not know come back.
@@ -194,6 +200,7 @@ class Collector:
             query=query.row.id,
             params=tuple([(c.param.name, len(c.groups)) for c in bound]),
             whole=self._whole,
+            view=self._view,
         )
         parameters: dict[str, Any] = {"given": as_list(self._connection, given)} if given else {}
         for position, criterion in enumerate(bound):
@@ -239,6 +246,7 @@ class Collector:
             latest=query.level == 1,
             kinds=tuple([kind.value for kind in query.entry_kinds]) if scope is Scope.RELATING else (),
             whole=self._whole,
+            view=self._view,
         )
         parameters = {name: as_list(self._connection, values) for name, values in lists.items()}
         return self._bounded(association_statement(self._terms.dialect, shape), parameters)
@@ -264,6 +272,8 @@ class Collector:
 
     def _bounded(self, statement: str, parameters: dict[str, Any]) -> Rows:
         parameters["limit"] = self._limit + 1
+        if self._shown:
+            parameters |= self._shown
         rows = fetch(self._connection, statement, parameters)
         self._check(len(rows))
         return rows

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from msim_xds.database.schema import registry_object
 from msim_xds.ihe.names import AssociationType, Status
+from msim_xds.metadata.institution import institution
 from msim_xds.metadata.model import Code, DocumentEntry, Folder, MetadataObject, SubmissionSet
 from msim_xds.metadata.period import period
 
@@ -32,6 +33,8 @@ ASSOCIATION_TYPE: Final = {
 
 #: ``object_code.attribute`` by field of the model.
 CODE_ATTRIBUTE: Final = {"confidentiality_codes": 1, "event_codes": 2, "codes": 3}
+#: The same for the authors' institutions of entries, which access decisions ask for.
+INSTITUTION: Final = 4
 
 #: documentAvailability where the entry says nothing (ITI TF-3 4.2.3.2.30).
 ONLINE: Final = "urn:ihe:iti:2010:DocumentAvailability:Online"
@@ -53,7 +56,7 @@ class Columns:
 
     Attributes:
         row: of registry_object, every column present.
-        codes: (attribute number, ``code^^scheme``) of object_code.
+        codes: (attribute number, ``code^^scheme``) of object_code, and institutions by their ids.
         persons: authorPerson of each author that has one, NFC.
         references: values of referenceIdList.
     """
@@ -118,7 +121,7 @@ def _entry_columns(entry: DocumentEntry, row: dict[str, Any], zone: ZoneInfo | N
         hash=entry.hash and entry.hash.lower(),
         size=entry.size and int(entry.size),
     )
-    codes = _codes(entry, "confidentiality_codes") | _codes(entry, "event_codes")
+    codes = _codes(entry, "confidentiality_codes") | _codes(entry, "event_codes") | _institutions(entry)
     return Columns(row, codes, _persons(entry), frozenset(_nfc(value) for value in entry.reference_ids))
 
 
@@ -135,6 +138,10 @@ def _code(code: Code | None) -> str | None:
 def _codes(thing: DocumentEntry | Folder, field: str) -> frozenset[tuple[int, str]]:
     number = CODE_ATTRIBUTE[field]
     return frozenset((number, code_text(code.code, code.scheme)) for code in getattr(thing, field))
+
+
+def _institutions(entry: DocumentEntry) -> frozenset[tuple[int, str]]:
+    return frozenset((INSTITUTION, institution(each)) for by in entry.authors for each in by.institutions)
 
 
 def _persons(thing: DocumentEntry | SubmissionSet) -> tuple[str, ...]:

@@ -47,7 +47,10 @@ from msim_xds.database.schema import (
 )
 from msim_xds.ihe.names import AssociationType, ObjectKind
 from msim_xds.ihe.queries import QUERIES, TIMES, Match, Param
+from msim_xds.registry import visibility
 from msim_xds.registry.columns import ASSOCIATION_TYPE, CODE_ATTRIBUTE, SUPERSEDED
+from msim_xds.registry.literals import number, one_of
+from msim_xds.wire.view import Outline
 
 Condition = ColumnElement[bool]
 Columns = tuple[ColumnElement[Any], ...]
@@ -87,6 +90,7 @@ class Shape:
         query: id of the row that the parameters belong to.
         params: parameters given, with their number of AND groups.
         whole: whether rows of whole objects bring along what their texts are made of.
+        view: what of the documents may be shown; None is everything.
     """
 
     scope: Scope
@@ -98,6 +102,7 @@ class Shape:
     query: str = ""
     params: tuple[tuple[str, int], ...] = ()
     whole: bool = False
+    view: Outline | None = None
 
 
 _TIMES: Final[Mapping[str, str]] = {
@@ -161,11 +166,11 @@ def object_statement(dialect: Dialect, shape: Shape) -> str:
     """SQL for DocumentEntries, SubmissionSets and Folders.
 
     Binds ``p<n>_<group>`` for the n-th parameter of the shape (``…_low`` and ``…_high`` for a time),
-    ``given`` for the scope's ids, and ``limit``.
+    ``given`` for the scope's ids, what ``visibility.bound`` gives for its view, and ``limit``.
     """
-    conditions = [_literal(_OBJECT.kind, shape.kinds)]
+    conditions = [one_of(_OBJECT.kind, shape.kinds)]
     if shape.statuses:
-        conditions.append(_literal(_OBJECT.status, shape.statuses))
+        conditions.append(one_of(_OBJECT.status, shape.statuses))
     for position, (name, groups) in enumerate(shape.params):
         param = _PARAMS[shape.query, name]
         conditions += [
@@ -173,14 +178,18 @@ def object_statement(dialect: Dialect, shape: Shape) -> str:
         ]
     if shape.scope is not Scope.CRITERIA:
         conditions.append(_object_scope(shape))
+    if shape.view is not None:
+        conditions.append(visibility.of_objects(shape.view, shape.kinds))
     changing = (_OBJECT.status, _OBJECT.last_update_time, _OBJECT.signature_id)
     return dialect.text(select(*_row(shape, registry_object, changing)).where(*conditions))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def association_statement(dialect: Dialect, shape: Shape) -> str:
     """SQL for Associations; binds ``given``, ``limit``, by scope ``targets``, ``holders`` or ``types``."""
     conditions = _association_scope(shape)
+    if shape.view is not None:
+        conditions.append(visibility.of_associations(shape.view))
     changing = (_LINK.status, null(), null())
     return dialect.text(select(*_row(shape, association, changing)).where(*conditions))
 
@@ -202,7 +211,7 @@ def _row(shape: Shape, table: Table, changing: Columns) -> Columns:
 def _made_of(table: Table) -> Columns:
     """What a text is made of: kind, home, dictionary and fragment, and whom the fragment names."""
     c, is_link = table.c, table is association
-    kind: ColumnElement[Any] = _number(ObjectKind.ASSOCIATION) if is_link else c.kind
+    kind: ColumnElement[Any] = number(ObjectKind.ASSOCIATION) if is_link else c.kind
     submitted: ColumnElement[Any] = null() if is_link else c.submitted_patient_id
     return (kind, c.home, c.dictionary_id, c.fragment, submitted)
 
@@ -235,9 +244,9 @@ def _association_scope(shape: Shape) -> list[Condition]:
 
 
 def _relating(shape: Shape) -> list[Condition]:
-    end = [_literal(_OBJECT.kind, shape.kinds)]
+    end = [one_of(_OBJECT.kind, shape.kinds)]
     if shape.latest:
-        end.append(or_(_OBJECT.status != _number(SUPERSEDED), among(_OBJECT.id, bindparam("given"))))
+        end.append(or_(_OBJECT.status != number(SUPERSEDED), among(_OBJECT.id, bindparam("given"))))
     ends = (_LINK.source_object, _LINK.target_object)
     return [
         among(_LINK.type, bindparam("types")),
@@ -250,7 +259,7 @@ def _without_superseded_ends(shape: Shape) -> list[Condition]:
         return []
     superseded = exists().where(
         _OBJECT.id.in_([_LINK.source_object, _LINK.target_object]),
-        _literal(_OBJECT.status, (SUPERSEDED,)),
+        one_of(_OBJECT.status, (SUPERSEDED,)),
         not_(among(_OBJECT.id, bindparam("given"))),
     )
     return [not_(superseded)]
@@ -258,11 +267,11 @@ def _without_superseded_ends(shape: Shape) -> list[Condition]:
 
 def _has_member(shape: Shape, link: FromClause = association) -> list[Condition]:
     """That an association is a membership that counts."""
-    return [_literal(link.c.type, (_HAS_MEMBER,)), *_counts(shape, link)]
+    return [one_of(link.c.type, (_HAS_MEMBER,)), *_counts(shape, link)]
 
 
 def _counts(shape: Shape, link: FromClause = association) -> list[Condition]:
-    return [_literal(link.c.status, shape.links)] if shape.links else []
+    return [one_of(link.c.status, shape.links)] if shape.links else []
 
 
 def _condition(dialect: Dialect, param: Param, name: str, kinds: tuple[int, ...]) -> Condition:
@@ -285,7 +294,7 @@ def _matches(dialect: Dialect, param: Param, name: str) -> Condition:
         case Match.CODE if attribute in CODE_ATTRIBUTE:
             return _has(
                 object_code.c.object_id == _OBJECT.id,
-                _literal(object_code.c.attribute, (CODE_ATTRIBUTE[attribute],)),
+                one_of(object_code.c.attribute, (CODE_ATTRIBUTE[attribute],)),
                 among(object_code.c.code, bindparam(name)),
             )
         case Match.LOGICAL_ID:
@@ -331,13 +340,3 @@ def _has(*conditions: Condition) -> Condition:
     "IS TRUE" keeps PostgreSQL from making a join of it, which would cost it dear to plan when there are many.
     """
     return exists().where(*conditions).is_(true())
-
-
-def _literal(column: ColumnElement[Any], numbers: tuple[int, ...]) -> Condition:
-    """That the column has one of our own numbers, written into the text."""
-    texts = list(map(_number, numbers))
-    return column == texts[0] if len(texts) == 1 else column.in_(texts)
-
-
-def _number(number: int) -> ColumnElement[int]:
-    return literal_column(str(int(number)))

@@ -10,7 +10,7 @@ from msim_xds.database.engine import allocate
 from msim_xds.database.schema import association, patient, patient_merge, registry_object
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.acknowledgements import Condition
-from msim_xds.registry import patients
+from msim_xds.registry import consents, patients
 from msim_xds.registry.patients import Patient
 
 _SOURCE: Final = "ITI TF-2 3.8.4.2.3"
@@ -67,7 +67,7 @@ def lock_both(
 
 
 def merge(connection: Connection, surviving: Patient, subsumed: Patient, now: str) -> None:
-    """Move the subsumed patient, all that were merged into it, and all objects to the surviving one.
+    """Move the subsumed patient, all that were merged into it, and all objects and consents to the survivor.
 
     Both are locked; the caller's transaction holds until all of it has moved. Fragments stay as they are:
     ``submitted_patient_id`` keeps, from an object's first move on, whom its fragment names.
@@ -76,6 +76,7 @@ def merge(connection: Connection, surviving: Patient, subsumed: Patient, now: st
     connection.execute(_MOVE_ASSOCIATIONS, move)
     connection.execute(_MOVE_OBJECTS, move)
     connection.execute(_MOVE_CHAIN, move | {"now": now})
+    consents.merge(connection, surviving.id, subsumed.id, now)
 
 
 def record(

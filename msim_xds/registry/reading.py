@@ -11,18 +11,21 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Select, bindparam, or_, select
 
+from msim_xds.database.driver import fetch
 from msim_xds.database.engine import Database
 from msim_xds.database.schema import association, registry_object
 from msim_xds.ihe.names import RIM, AssociationType, ObjectKind
 from msim_xds.metadata import ebrim
 from msim_xds.metadata.model import DocumentEntry, Submission, SubmissionSet
-from msim_xds.registry import patients
+from msim_xds.registry import patients, visibility
 from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE
-from msim_xds.registry.compile import Dialect
+from msim_xds.registry.compile import ID, Dialect
+from msim_xds.registry.disclosure import EVERY_ROW, stable_entries
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.shelf import Shelf
 from msim_xds.settings import Settings
 from msim_xds.wire import safexml
+from msim_xds.wire.view import View
 
 _BATCH: Final = 100  # objects unpacked and parsed at a time
 
@@ -147,13 +150,14 @@ class RegistryReader:
             rows = connection.execute(_SNAPSHOTS_OF, {"key": holding.id, "unique_id": unique_id})
             return list(map(_holding, rows))
 
-    def documents(self, patient_id: str) -> Iterator[DocumentEntry]:
+    def documents(self, patient_id: str, view: View | None = None) -> Iterator[DocumentEntry]:
         """The patient's Approved stable entries, oldest registration first, a hundred in memory at a time.
 
         Snapshots of on-demand entries are left out: they repeat what is registered already.
 
         Args:
             patient_id: CX string. One that the registry does not know has no documents.
+            view: what may be shown of them; None is everything.
         """
         with self._database.snapshot() as connection:
             patient = patients.find(connection, patient_id)
@@ -161,7 +165,10 @@ class RegistryReader:
                 return
             given = {"patient_id": patient.id}
             repeated = {row.id for row in connection.execute(_SNAPSHOTS_OF_PATIENT, given)}
-            rows = [row for row in connection.execute(_STABLE, given) if row.id not in repeated]
+            found = (
+                connection.execute(_STABLE, given) if view is None else _shown(connection, view, patient.id)
+            )
+            rows = [row for row in found if row[ID] not in repeated]
         for start in range(0, len(rows), self._batch):
             with self._database.read() as connection:
                 entries = self._read(connection, rows[start : start + self._batch]).entries
@@ -173,6 +180,13 @@ class RegistryReader:
         head = f'<r xmlns:rim="{RIM}"><rim:RegistryObjectList>'.encode()
         root = safexml.parse(b"".join((head, *texts, b"</rim:RegistryObjectList></r>")))
         return ebrim.read(root, self._limits).submission
+
+
+def _shown(connection: Connection, view: View, patient_id: int) -> list[tuple[Any, ...]]:
+    """Rows as of ``_STABLE`` that the view shows."""
+    dialect = Dialect(connection.dialect.name == "sqlite", folded=False)
+    parameters = visibility.bound(connection, view) | {"patient_id": patient_id, "limit": EVERY_ROW}
+    return fetch(connection, stable_entries(dialect, view.outline), parameters)
 
 
 def _holding(row: Sequence[Any]) -> Holding:

@@ -19,13 +19,15 @@ from msim_xds.ihe.names import RIM, RS, ObjectKind, ResponseStatus
 from msim_xds.ihe.queries import ENTRIES
 from msim_xds.ihe.transactions import ITI_62
 from msim_xds.metadata.values import LONGEST, is_uuid
-from msim_xds.registry import dependents, erasure, holdings, patients, records
+from msim_xds.registry import dependents, disclosure, erasure, holdings, patients, records
 from msim_xds.registry.dependents import KIND_NAMES, Thing
 from msim_xds.registry.erasure import Note, Remover
+from msim_xds.registry.holdings import Held
 from msim_xds.registry.retention import Period, Retention, must_be_kept
 from msim_xds.settings import LimitSettings
 from msim_xds.wire.answers import registry_response
 from msim_xds.wire.exchange import Answer, Concerns, Named, Request
+from msim_xds.wire.view import View
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -74,10 +76,15 @@ class MetadataRemoval:
         uuids = requested(request.body, self._limits)
 
         def named(connection: Connection) -> list[int]:
-            held = holdings.objects(connection, uuids)
+            held = _visible(connection, request.view, holdings.objects(connection, uuids))
             unresolved = [uuid for uuid in uuids if uuid not in held]
             if unresolved:
                 raise Refused(map(_unresolved, unresolved))
+            if request.owned is not None:
+                foreign = disclosure.foreign(connection, request.owned, {held[uuid].id for uuid in uuids})
+                if foreign:
+                    others = [uuid for uuid in uuids if held[uuid].id in foreign]
+                    raise Refused(disclosure.not_owned(ITI_62, _PLACE, uuid) for uuid in others)
             return [held[uuid].id for uuid in uuids]
 
         def record(connection: Connection, plan: Plan) -> None:
@@ -148,6 +155,14 @@ class MetadataRemoval:
             for thing in plan.things
         )
         erasure.note(connection, ITI_62, remover, moment, notes)
+
+
+def _visible(connection: Connection, view: View | None, held: dict[str, Held]) -> dict[str, Held]:
+    """What of these the sender may know to be there."""
+    if view is None:
+        return held
+    shown = disclosure.shown_objects(connection, view, {each.id for each in held.values()})
+    return {uuid: each for uuid, each in held.items() if each.id in shown}
 
 
 def everything(names: Collection[str]) -> Choice:

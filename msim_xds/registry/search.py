@@ -17,14 +17,16 @@ from msim_xds.ihe.names import ResponseStatus
 from msim_xds.ihe.queries import Result, offered
 from msim_xds.ihe.transactions import ITI_18, ITI_51
 from msim_xds.metadata.fragments import home_attribute
+from msim_xds.registry import patients
 from msim_xds.registry.collect import SINGLE, Collector, Found, Terms, several_patients
-from msim_xds.registry.compile import Dialect
+from msim_xds.registry.compile import PATIENT, Dialect
 from msim_xds.registry.fragment_codec import FragmentCodec
 from msim_xds.registry.query_reader import Query, read
 from msim_xds.registry.shelf import Shelf
 from msim_xds.settings import Settings
 from msim_xds.wire.answers import adhoc_query_response
 from msim_xds.wire.exchange import Answer, Concerns, Request
+from msim_xds.wire.view import View
 
 
 class StoredQueries:
@@ -65,27 +67,30 @@ class StoredQueries:
         wide = query.row.result is Result.FIND and not query.patients
         single = query.row.result in SINGLE and not wide
         with self._database.read() if single else self._database.snapshot() as connection:
-            found = self._search(connection, query) if wide else self._collect(connection, query)
+            collect = self._search if wide else self._collect
+            found = collect(connection, query, request.view)
+            if request.emergency:
+                request.concerns = Concerns(_patients(connection, query, found))
             if query.leaf and query.row.single_patient and several_patients(found):
                 raise Refused([_not_single_patient(query)])
             pieces = self._leaves(connection, found) if query.leaf else self._references(found)
             return Answer(adhoc_query_response(ResponseStatus.SUCCESS, (), pieces))
 
-    def _collect(self, connection: Connection, query: Query) -> Found:
+    def _collect(self, connection: Connection, query: Query, view: View | None) -> Found:
         limits = self._settings.limits
         limit = limits.query_results if query.leaf else limits.query_references
-        collector = Collector(connection, self._terms, query, limit, self._shelf.has_any)
+        collector = Collector(connection, self._terms, query, limit, self._shelf.has_any, view)
         unknown = collector.unknown_patients() if query.patients else ()
         if unknown and self._settings.search.unknown_patient == "error":
             raise Refused([_unknown_patient(query, cx) for cx in unknown])
         return collector.collect()
 
-    def _search(self, connection: Connection, query: Query) -> Found:
+    def _search(self, connection: Connection, query: Query, view: View | None) -> Found:
         """Collect what is asked about all patients at once, for which there is no index, within a time."""
         seconds = self._settings.search.all_patients_timeout_s
         try:
             with deadline(connection, seconds):
-                return self._collect(connection, query)
+                return self._collect(connection, query, view)
         except TimeoutError as error:
             raise Refused([_too_wide(query, seconds)]) from error
 
@@ -97,6 +102,12 @@ class StoredQueries:
         for _, _, home, entry_uuid in (*found.objects, *found.associations):
             attribute = home_attribute(home or self._home)
             yield b'<rim:ObjectRef id="%b"%b/>' % (entry_uuid.encode(), attribute)
+
+
+def _patients(connection: Connection, query: Query, found: Found) -> tuple[str, ...]:
+    """Whom a query and its answer are about, for the record of an emergency."""
+    keys = {row[PATIENT] for row in (*found.objects, *found.associations)}
+    return tuple(sorted({*query.patients, *patients.names(connection, keys).values()}))
 
 
 def _not_single_patient(query: Query) -> Finding:

@@ -21,7 +21,7 @@ from msim_xds.metadata import ebrim
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.model import Association, Submission
 from msim_xds.metadata.rules import Rules
-from msim_xds.registry import holdings, patients, records, store_rules, versions
+from msim_xds.registry import disclosure, holdings, patients, records, store_rules, versions
 from msim_xds.registry.admission import Admission
 from msim_xds.registry.announcement import Announce
 from msim_xds.registry.concerned import submitted
@@ -36,6 +36,7 @@ from msim_xds.security.systems.rights import check_submission
 from msim_xds.settings import Settings
 from msim_xds.wire.answers import registry_response
 from msim_xds.wire.exchange import Answer, Request
+from msim_xds.wire.view import View
 
 _APND: Final = AssociationType.APND
 
@@ -72,13 +73,16 @@ class Updates:
         """Do everything that can be done before a write transaction begins."""
         return self._drafter.draft(reading, transaction)
 
-    def update(self, connection: Connection, draft: Draft, transaction: Transaction) -> tuple[Finding, ...]:
+    def update(
+        self, connection: Connection, draft: Draft, transaction: Transaction, owned: View | None = None
+    ) -> tuple[Finding, ...]:
         """Carry out an update. A retry of one that was carried out already changes nothing.
 
         Args:
             connection: of a write transaction, which the caller rolls back on an exception.
             draft: the request.
             transaction: ITI-57 or ITI-92.
+            owned: what the sender may change; None is everything.
 
         Returns:
             Warnings.
@@ -93,7 +97,9 @@ class Updates:
         if not refused and _is_retry(draft, identities):
             return draft.findings
         found = [*draft.findings, *self._admission.findings(draft.patient, patient, draft.set_place)]
-        if patient is None:
+        if owned is not None:
+            found += _not_owned(connection, draft, transaction, owned)
+        if patient is None or (owned is not None and errors(found)):
             raise Refused(found)
         # What is read from here on stays true until the end.
         facts = self._facts(connection, draft, transaction, patient.survivor_id or patient.id)
@@ -203,7 +209,7 @@ class UpdateService:
         check_submission(request, reading)
         draft = self._updates.draft(reading, request.transaction)
         with self._database.write() as connection:
-            warnings = self._updates.update(connection, draft, request.transaction)
+            warnings = self._updates.update(connection, draft, request.transaction, request.owned)
             request.record(connection, warnings)
         status = ResponseStatus.SUCCESS
         return Answer([registry_response(status, warnings)], status, warnings)
@@ -214,6 +220,18 @@ def _read(connection: Connection, draft: Draft) -> tuple[dict[str, Held], dict[s
     lids = {version.thing.logical_id for version in draft.operations.versions if version.thing.logical_id}
     latest = versions.latest(connection, lids)
     return holdings.objects(connection, draft.mentioned), latest
+
+
+def _not_owned(
+    connection: Connection, draft: Draft, transaction: Transaction, owned: View
+) -> Iterator[Finding]:
+    """A finding for each object of others that the request changes or relates to."""
+    held, latest = _read(connection, draft)
+    named = {uuid: each.id for uuid, each in held.items()}
+    named |= {each.entry_uuid: each.id for each in latest.values()}
+    foreign = disclosure.foreign(connection, owned, set(named.values()))
+    for uuid in sorted(uuid for uuid, key in named.items() if key in foreign):
+        yield disclosure.not_owned(transaction, draft.places.get(uuid, draft.set_place), uuid)
 
 
 def _lock_patients(connection: Connection, draft: Draft) -> None:

@@ -28,6 +28,7 @@ from msim_xds.repository.blobs import BlobStore
 from msim_xds.repository.on_demand import OnDemandSource, Order, Product, Sources
 from msim_xds.settings import Settings
 from msim_xds.wire.exchange import StagedPart
+from msim_xds.wire.view import View
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -93,13 +94,14 @@ class Assembly:
         self._timeout_s = settings.on_demand.timeout_s
         self._threads = threading.BoundedSemaphore(settings.on_demand.threads)
 
-    def make(self, unique_id: str, given_up: set[str]) -> Assembled | None:
+    def make(self, unique_id: str, given_up: set[str], view: View | None = None) -> Assembled | None:
         """The document of an on-demand entry as it is now; None where there is no such entry.
 
         Args:
             unique_id: DocumentUniqueId of the request.
             given_up: sources that took too long in this request already: they are not asked again, and one
                 that takes too long now joins them.
+            view: what the document may tell of the patient's others.
 
         Raises:
             Refused: with the one finding that says why there is no document.
@@ -118,7 +120,7 @@ class Assembly:
         if name in given_up:
             raise _refused(unique_id, "its on-demand document source took too long for another document")
         result: Future[_Made] = Future()
-        records = _Records(self._reader, entry.patient_id or "", result)
+        records = _Records(self._reader, entry.patient_id or "", view, result)
         order = Order(entry, submission, records, self._repository)
         product, part = self._wait(name, order, result, given_up)
         root, extension = order.identifier(product.digest or bytes.fromhex(part.sha256))
@@ -165,14 +167,17 @@ class Assembly:
 class _Records:
     """The patient's documents, for as long as somebody waits for what is made of them."""
 
-    def __init__(self, reader: RegistryReader, patient_id: str, result: Future[_Made]) -> None:
+    def __init__(
+        self, reader: RegistryReader, patient_id: str, view: View | None, result: Future[_Made]
+    ) -> None:
         self._reader = reader
         self._patient_id = patient_id
+        self._view = view
         self._result = result
 
     def documents(self) -> Iterator[DocumentEntry]:
         """The Approved stable entries, snapshots left out. Raises TimeoutError when nobody waits."""
-        for entry in self._reader.documents(self._patient_id):
+        for entry in self._reader.documents(self._patient_id, self._view):
             if self._result.cancelled():
                 raise _GivenUp
             yield entry

@@ -19,7 +19,7 @@ from msim_xds.database.engine import Database
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import ResponseStatus
 from msim_xds.ihe.transactions import ITI_86
-from msim_xds.registry import erasure
+from msim_xds.registry import disclosure, erasure
 from msim_xds.registry.erasure import Note, Remover
 from msim_xds.registry.retention import Period, Retention, must_be_kept
 from msim_xds.repository import requests
@@ -29,6 +29,7 @@ from msim_xds.repository.requests import Wanted
 from msim_xds.settings import Settings
 from msim_xds.wire.answers import registry_response
 from msim_xds.wire.exchange import Answer, Concerns, Request
+from msim_xds.wire.view import View
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -91,7 +92,8 @@ class DocumentRemoval:
             request.concerns = Concerns(done=named)
             request.record(connection)
 
-        self.remove(wanted, Remover(request.remote_address or "unknown"), record=record)
+        remover = Remover(request.remote_address or "unknown")
+        self.remove(wanted, remover, record=record, view=request.view, owned=request.owned)
         return Answer([registry_response(ResponseStatus.SUCCESS)])
 
     def wanted(self, unique_ids: Iterable[str]) -> list[Wanted]:
@@ -105,10 +107,13 @@ class DocumentRemoval:
         *,
         rehearse: bool = False,
         record: Callable[[Any], None] | None = None,
+        view: View | None = None,
+        owned: View | None = None,
     ) -> Plan:
         """Remove them all; returns what was done, or in a rehearsal what would be, for or against it.
 
-        ``record`` is called in the transaction that removes them.
+        ``record`` is called in the transaction that removes them. Documents outside ``view`` are as if they
+        were not there, those outside ``owned`` are refused; None is everything.
 
         Raises:
             Refused: with everything that speaks against it; not in a rehearsal.
@@ -117,6 +122,9 @@ class DocumentRemoval:
         here = {each.unique_id for each in wanted if each.repository_unique_id == self._unique_id}
         with self._index.deletion(self._database) as connection:
             documents = self._index.find(connection, here)
+            if view is not None:
+                shown = disclosure.shown_documents(connection, view, documents.keys())
+                documents = {name: each for name, each in documents.items() if name in shown}
             periods = self._retention.of_documents(connection, documents.keys())
             if self._entries_are_elsewhere:
                 years = self._index.years(connection, documents.keys() - periods.keys())
@@ -125,6 +133,10 @@ class DocumentRemoval:
             if rehearse:
                 return plan
             found = plan.findings if remover.reason else (*plan.findings, *plan.early)
+            if owned is not None:
+                own = disclosure.shown_documents(connection, owned, documents.keys())
+                others = sorted(documents.keys() - own)
+                found = (*found, *(disclosure.not_owned(ITI_86, f"document {name}", name) for name in others))
             if found:
                 raise Refused(found)
             self._index.delete(connection, [document.unique_id for document in plan.documents])

@@ -29,6 +29,7 @@ from msim_xds.repository.decisions import DecisionService
 from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.repository.intake import Intake, mismatches, take_in
 from msim_xds.repository.registrar import Registrar
+from msim_xds.repository.release import hidden
 from msim_xds.repository.requests import Wanted
 from msim_xds.repository.sealing import sealed_size
 from msim_xds.repository.signed_submission import SubmittedSignatures
@@ -38,6 +39,7 @@ from msim_xds.settings import Settings
 from msim_xds.wire import answers
 from msim_xds.wire.answers import DeliveredDocument
 from msim_xds.wire.exchange import Answer, Concerns, OutgoingDocument, Request, StagedPart
+from msim_xds.wire.view import View
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -200,11 +202,11 @@ class RepositoryService:
 
     def deliver(self, request: Request, wanted: Sequence[Wanted]) -> Delivery:
         """The documents of a retrieval that was read already, whatever transaction brought it."""
-        audited = request.recorder is not None
+        audited = request.recorder is not None or request.emergency
         if audited:
             request.concerns = Concerns(refused=requests.named(wanted))
         delivery = Delivery()
-        refused = {} if self._decisions is None else self._decisions.refused(request, wanted)
+        refused = self._refused(request, wanted)
         known = self._known(wanted)
         for each in wanted:
             if each in refused:
@@ -213,11 +215,24 @@ class RepositoryService:
             stored = known.get(each.unique_id) if each.repository_unique_id == self._unique_id else None
             if stored is not None:
                 self._deliver(delivery, each, stored)
-            elif not self._deliver_on_demand(delivery, each):
+            elif not self._deliver_on_demand(delivery, each, request.view):
                 delivery.findings.append(requests.not_here(each, self._unique_id, _RESPONSE))
         if audited:
             request.concerns = delivery.concerns(wanted)
         return delivery
+
+    def _refused(self, request: Request, wanted: Sequence[Wanted]) -> Mapping[Wanted, Finding]:
+        """What may not leave: by the policy, and of the rest by those who decide besides it."""
+        if request.view is None:
+            return {} if self._decisions is None else self._decisions.refused(request, wanted)
+        refused = {
+            each: requests.not_here(each, self._unique_id, _RESPONSE)
+            for each in hidden(self._database, request.view, wanted, self._unique_id)
+        }
+        left = [each for each in wanted if each not in refused]
+        if self._decisions is not None and left:
+            refused |= self._decisions.refused(request, left)
+        return refused
 
     def _paired(
         self, request: Request, intake: Intake
@@ -260,12 +275,12 @@ class RepositoryService:
             return
         delivery.add(wanted, stored.mime_type, stored.size, chunks, new)
 
-    def _deliver_on_demand(self, delivery: Delivery, wanted: Wanted) -> bool:
+    def _deliver_on_demand(self, delivery: Delivery, wanted: Wanted, view: View | None) -> bool:
         """Add a document that is made now, or the finding why it is not; False where none can be made."""
         if self._assembly is None or wanted.repository_unique_id != self._unique_id:
             return False
         try:
-            made = self._assembly.make(wanted.unique_id, delivery.given_up)
+            made = self._assembly.make(wanted.unique_id, delivery.given_up, view)
         except Refused as refused:
             delivery.findings += refused.findings
             return True

@@ -20,6 +20,7 @@ from granian.log import LogLevels
 
 from msim_xds.federation.p1 import setup as p1
 from msim_xds.gateway import setup as gateway
+from msim_xds.security.access.setup import access_policy
 from msim_xds.security.xua import setup
 from msim_xds.server import log, peer
 from msim_xds.server.cheroot_server import HttpServer
@@ -81,6 +82,7 @@ def serve(settings: Settings, target: str = TARGET) -> None:
     peer.check(settings)
     peer.door(settings)
     gateway.check(settings)
+    access_policy(settings)
     setup.check(settings.xua)  # said here once, before each worker would find it
     p1.check(settings)
     _allow_files()

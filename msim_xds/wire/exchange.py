@@ -214,7 +214,7 @@ class Request:
     ``recorder`` is None where nothing is recorded. ``system`` is the registered system whose certificate the
     connection shows; None where systems are not looked at. ``header`` is the soap:Header in the tree of the
     message, for who passes its assertion on. ``view`` is what of the documents it may be shown, ``owned``
-    what it may change; None is everything.
+    what it may change; None is everything. ``emergency``: it has passed as emergency access.
     """
 
     transaction: Transaction
@@ -229,6 +229,7 @@ class Request:
     header: _Element | None = None
     view: View | None = None
     owned: View | None = None
+    emergency: bool = False
 
     def record(self, connection: Any, findings: Sequence[Finding] = ()) -> None:  # noqa: ANN401
         """Have the audit records of success committed together with what the request changes."""

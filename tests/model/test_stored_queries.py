@@ -22,6 +22,7 @@ from msim_xds.metadata.model import Association, Author, Code, DocumentEntry, Fo
 from msim_xds.registry import merging, patients, records
 from msim_xds.registry.columns import STATUS, SUPERSEDED, columns_of
 from msim_xds.registry.drafts import AssociationDraft, ObjectDraft
+from msim_xds.wire.view import View
 from tests.model.reference import DE, FD, FIND, SS, Model, Parameters, at_level_2
 from tests.support.metadata import APPROVED, DEPRECATED
 from tests.support.queries import ALL_IDS, ON_DEMAND, STABLE, many, request
@@ -51,12 +52,15 @@ REFERENCES = ("1^^^&1.2&ISO^urn:x", "2^^^&1.2&ISO^urn:x", "1^^^&1.2&ISO^urn:y")
 CODES = tuple(Code(code, scheme) for code in ("a", "b") for scheme in ("1.2", "1.3"))
 OFFLINE = "urn:ihe:iti:2010:DocumentAvailability:Offline"
 ONLINE = "urn:ihe:iti:2010:DocumentAvailability:Online"
+INSTITUTIONS = ("Jeden^^^^^^^^^1.2.616.1", "Dwa^^^^^&1.2.616&ISO^^^^2", "Trzy")
 RELATIONS = (AssociationType.APND, AssociationType.XFRM, AssociationType.RPLC)
 
 code = st.sampled_from(CODES)
 codes = st.lists(code, max_size=3, unique=True).map(tuple)
 dtm = st.sampled_from(TIMES)
-authors = st.lists(st.sampled_from(PERSONS).map(lambda p: Author(person=p)), max_size=2).map(tuple)
+institutions = st.lists(st.sampled_from(INSTITUTIONS), max_size=2, unique=True).map(tuple)
+author = st.tuples(st.sampled_from(PERSONS), institutions).map(lambda parts: Author(*parts))
+authors = st.lists(author, max_size=2).map(tuple)
 
 
 def _uuid() -> str:
@@ -362,22 +366,32 @@ def test_answers_are_those_of_the_model(registry: Registry, data: st.DataObject,
         ask_everything(registry, data.draw, model)
 
 
-def ask_everything(registry: Registry, draw: Callable[..., Any], model: Model) -> None:
-    """Each query twice, with parameters of its own."""
+def ask_everything(
+    registry: Registry,
+    draw: Callable[..., Any],
+    model: Model,
+    view: View | None = None,
+    shown: Model | None = None,
+) -> None:
+    """Each query twice, with parameters of its own; of a view the answers are those of what it shows."""
+    stored, model = model, shown or model
     for name in [*QUERIES, *MULTIPLE] * 2:
-        query = parameters(draw, name, model)
+        query = parameters(draw, name, stored)
         if query is None:
             continue
         slots = [(key, many(*group)) for key, groups in query.items() for group in groups]
         expected = sorted(model.answer(name, query))
         transaction = ITI_51 if name in MULTIPLE else ITI_18
-        references = registry.ask(request(name, slots, returns="ObjectRef"), transaction)
-        assert _of(model, references.ids) == expected, (name, query)
+        references = registry.ask(request(name, slots, returns="ObjectRef"), transaction, view)
+        assert _of(stored, references.ids) == expected, (name, query)
         if model.is_refused(name, expected):
-            assert registry.refusal(request(name, slots)).code == "XDSResultNotSinglePatient", (name, query)
+            assert registry.refusal(request(name, slots), view=view).code == "XDSResultNotSinglePatient", (
+                name,
+                query,
+            )
             continue
-        leaves = registry.ask(request(name, slots), transaction)
-        assert _of(model, leaves.ids) == expected, (name, query)
+        leaves = registry.ask(request(name, slots), transaction, view)
+        assert _of(stored, leaves.ids) == expected, (name, query)
         for element in leaves.objects:
             check_shown(model, element)
 

@@ -21,6 +21,7 @@ from msim_xds.registry.registration import Registration
 from msim_xds.registry.search import StoredQueries
 from msim_xds.settings import Settings
 from msim_xds.wire.exchange import Addressing, Request
+from msim_xds.wire.view import View
 from tests.support.metadata import RIM, submit_objects
 
 
@@ -85,18 +86,18 @@ class Registry:
         with self.database.write() as connection:
             self.registration.register(connection, draft)
 
-    def ask(self, message: bytes, transaction: Transaction = ITI_18) -> Result:
-        """The answer to an AdhocQueryRequest, which is a success."""
+    def ask(self, message: bytes, transaction: Transaction = ITI_18, view: View | None = None) -> Result:
+        """The answer to an AdhocQueryRequest, which is a success; of what the view shows."""
         body = etree.fromstring(message)
-        answer = self.queries.answer(Request(transaction, body, Addressing(transaction.action)))
+        answer = self.queries.answer(Request(transaction, body, Addressing(transaction.action), view=view))
         root = etree.fromstring(b"".join(answer.payload))
         assert root.get("status", "").endswith(":Success")
         return Result(root)
 
-    def refusal(self, message: bytes, transaction: Transaction = ITI_18) -> Finding:
+    def refusal(self, message: bytes, transaction: Transaction = ITI_18, view: View | None = None) -> Finding:
         """The one finding for which a query is refused."""
         try:
-            self.ask(message, transaction)
+            self.ask(message, transaction, view)
         except Refused as refused:
             (finding,) = refused.findings
             return finding

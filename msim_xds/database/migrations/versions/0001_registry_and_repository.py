@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.schema import CreateSequence, DropSequence
 
-from msim_xds.database.migrations import p1
+from msim_xds.database.migrations import access, p1
 
 revision = "0001"
 down_revision = None
@@ -38,6 +38,7 @@ def upgrade() -> None:
     _create_signatures()
     _create_audit_trail()
     p1.create(_ID)
+    access.create()
     if on_postgresql:  # fragments are compressed already
         for table in ("registry_object", "association"):
             op.execute(f"ALTER TABLE {table} ALTER COLUMN fragment SET STORAGE EXTERNAL")
@@ -360,6 +361,7 @@ def downgrade() -> None:
         "p1_entry",
         "p1_outbox_entry",
         "p1_outbox",
+        *access.TABLES,
         "revalidation",
         "pending_signature",
         "signature_result",
