@@ -34,15 +34,15 @@ class Transfer(NamedTuple):
 
 def measure(work: Path, limit: Limit | None, size: int) -> list[Figure]:
     """Figures for a document of ``size`` MiB."""
-    port = _free_port()
+    port = free_port()
     command = [str(Path(sys.executable).with_name("msim-xds")), "serve", "--port", str(port)]
-    with _server([*command, "--data", str(work / "product")], work, os.environ, port) as worker:
+    with server([*command, "--data", str(work / "product")], work, os.environ, port) as worker:
         product = _transfer(port, worker, size, "/xds/repository", "/xds/repository", None)
     thin = None
     if limit is not None:
         limit.prepare()
-        port = _free_port()
-        with _server(limit.command(port), limit.folder, limit.environment(), port) as worker:
+        port = free_port()
+        with server(limit.command(port), limit.folder, limit.environment(), port) as worker:
             thin = _transfer(port, worker, size, "/iti41", "/iti43", limit)
     return [
         Figure(f"{size} MiB in", "MiB/s", product.upload, thin and thin.upload, at_least=_SPEED),
@@ -56,16 +56,16 @@ def _transfer(
 ) -> Transfer:
     """A small document each way to warm up, then the large one."""
     for mib in (1, size):
-        start_kib = _peak_kib(worker, reset=True)
+        start_kib = peak_kib(worker, reset=True)
         number = 70_000_000 + mib
-        into = _upload(port, path_in, number, mib)
+        into = upload(port, path_in, number, mib)
         document = messages.unique_id(number) if limit is None else limit.largest_document()
-        out = _download(port, path_out, document, mib)
-        growth = (_peak_kib(worker) - start_kib) / 1024
+        out = download(port, path_out, document, mib)
+        growth = (peak_kib(worker) - start_kib) / 1024
     return Transfer(mib / into, mib / out, growth)
 
 
-def _upload(port: int, path: str, number: int, mib: int) -> float:
+def upload(port: int, path: str, number: int, mib: int) -> float:
     """Seconds that an ITI-41 with a document of ``mib`` MiB takes."""
     message = messages.provide_and_register(number, 1, _MARK)
     head, tail = message.body.split(_MARK)
@@ -84,9 +84,9 @@ def _upload(port: int, path: str, number: int, mib: int) -> float:
     return time.perf_counter() - start
 
 
-def _download(port: int, path: str, document: str, mib: int) -> float:
+def download(port: int, path: str, document: str, mib: int, home: str = "") -> float:
     """Seconds that an ITI-43 of this document takes."""
-    message = messages.retrieve(messages.REPOSITORY, document)
+    message = messages.retrieve(messages.REPOSITORY, document, home)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     buffer, received = bytearray(_MIB), 0
     start = time.perf_counter()
@@ -100,7 +100,7 @@ def _download(port: int, path: str, document: str, mib: int) -> float:
 
 
 @contextmanager
-def _server(command: list[str], folder: Path, environment: Mapping[str, str], port: int) -> Iterator[int]:
+def server(command: list[str], folder: Path, environment: Mapping[str, str], port: int) -> Iterator[int]:
     """Runs a server with one worker; the worker's process id."""
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     try:
@@ -120,10 +120,10 @@ def _worker_of(process: subprocess.Popen[bytes], port: int) -> int:
                 break
         time.sleep(0.1)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return max(map(int, children), key=lambda pid: _peak_kib(pid)) if children else process.pid
+    return max(map(int, children), key=lambda pid: peak_kib(pid)) if children else process.pid
 
 
-def _peak_kib(pid: int, *, reset: bool = False) -> int:
+def peak_kib(pid: int, *, reset: bool = False) -> int:
     """Peak resident memory of a process; ``reset`` brings the peak down to the present first."""
     if reset:
         Path(f"/proc/{pid}/clear_refs").write_text("5")
@@ -133,7 +133,7 @@ def _peak_kib(pid: int, *, reset: bool = False) -> int:
     raise RuntimeError(f"process {pid} has no VmHWM")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

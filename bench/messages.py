@@ -218,18 +218,30 @@ def find_documents(patient: int) -> Message:
     )
 
 
+def all_documents(patient: int) -> Message:
+    """FindDocuments for one patient, without any filter."""
+    return _query(
+        FIND_DOCUMENTS,
+        (
+            ("$XDSDocumentEntryPatientId", f"'{patient_id(patient)}'"),
+            ("$XDSDocumentEntryStatus", f"('{Status.APPROVED}')"),
+        ),
+    )
+
+
 def get_documents(parameter: str, value: str) -> Message:
     """GetDocuments of one entry, by ``EntryUUID`` or ``UniqueId``."""
     return _query(GET_DOCUMENTS, ((f"$XDSDocumentEntry{parameter}", f"('{value}')"),))
 
 
-def retrieve(repository: str, document: str) -> Message:
-    """ITI-43 of one document."""
+def retrieve(repository: str, document: str, home: str = "") -> Message:
+    """ITI-43 of one document, of another community with ``home``."""
+    community = f"<x:HomeCommunityId>{home}</x:HomeCommunityId>" if home else ""
     return Message(
         envelope(
             "urn:ihe:iti:2007:RetrieveDocumentSet",
-            f'<x:RetrieveDocumentSetRequest xmlns:x="{XDS}"><x:DocumentRequest><x:RepositoryUniqueId>{repository}'
-            f"</x:RepositoryUniqueId><x:DocumentUniqueId>{document}</x:DocumentUniqueId></x:DocumentRequest>"
+            f'<x:RetrieveDocumentSetRequest xmlns:x="{XDS}"><x:DocumentRequest>{community}'
+            f"<x:RepositoryUniqueId>{repository}</x:RepositoryUniqueId><x:DocumentUniqueId>{document}</x:DocumentUniqueId></x:DocumentRequest>"
             "</x:RetrieveDocumentSetRequest>",
         )
     )

@@ -16,7 +16,18 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import beside, big, cpu, figures, flat, importing, security, signatures, signed_submissions
+from bench import (
+    beside,
+    big,
+    cpu,
+    federation,
+    figures,
+    flat,
+    importing,
+    security,
+    signatures,
+    signed_submissions,
+)
 from bench.figures import Figure
 from bench.limit import Limit
 
@@ -35,6 +46,7 @@ def main() -> int:
                 _below(work, "import"), arguments.entries, arguments.one_by_one
             ),
             "security": lambda: security.measure(_below(work, "security")),
+            "federation": lambda: federation.measure(_below(work, "federation")),
             "signatures": lambda: (
                 signatures.measure(_below(work, "signatures"))
                 + signed_submissions.measure(_below(work, "signed"))

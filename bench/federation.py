@@ -1,0 +1,173 @@
+"""What asking other communities costs: beside the slowest of them, with one that hangs, and per document."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from bench import big, messages
+from bench.figures import Figure
+from msim_xds.ihe.transactions import ITI_18, ITI_38, Endpoint
+
+_ENTRIES: Final = 10
+_ROUNDS: Final = 100
+_MIB: Final = 100
+_PATIENT: Final = 1
+_DEADLINE_S: Final = 2.0
+_OBJECTS: Final = b"<rim:ExtrinsicObject"
+
+
+class _Node(NamedTuple):
+    port: int
+    home: str
+    worker: int
+
+
+def measure(work: Path) -> list[Figure]:
+    """Figures of three communities, of twenty with one that hangs, and of a large document."""
+    with ExitStack() as stack:
+        others = [stack.enter_context(_node(work, f"urn:oid:1.2.616.{number}", "")) for number in (2, 3)]
+        partners = "".join(_partner(node.home, node.port) for node in others)
+        here = stack.enter_context(_node(work, "urn:oid:1.2.616.1", partners))
+        for node in (*others, here):
+            _fill(node.port)
+        return [*_queries(here, others), *_document(here, others[0]), _with_one_that_hangs(work)]
+
+
+def _queries(here: _Node, others: Sequence[_Node]) -> list[Figure]:
+    slowest = max(_median_ms(node.port, Endpoint.RESPONDING_GATEWAY, _ENTRIES) for node in others)
+    slowest = max(slowest, _median_ms(here.port, Endpoint.REGISTRY, _ENTRIES))
+    all_three = _median_ms(here.port, Endpoint.INITIATING_GATEWAY, 3 * _ENTRIES)
+    return [Figure("FindDocuments of 3 communities, slowest alone", "ms", all_three, slowest, at_most=1.5)]
+
+
+def _median_ms(port: int, endpoint: Endpoint, expected: int) -> float:
+    body = messages.all_documents(_PATIENT).body
+    if endpoint is Endpoint.RESPONDING_GATEWAY:
+        body = body.replace(ITI_18.action.encode(), ITI_38.action.encode())
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    times = []
+    for _ in range(_ROUNDS):
+        begun = time.perf_counter()
+        connection.request("POST", str(endpoint), body, {"Content-Type": messages.SOAP_TYPE})
+        answer = connection.getresponse().read()
+        times.append(time.perf_counter() - begun)
+        if answer.count(_OBJECTS) != expected:
+            raise RuntimeError(answer[:2000].decode("utf-8", "replace"))
+    connection.close()
+    return statistics.median(times[_ROUNDS // 10 :]) * 1000
+
+
+def _document(here: _Node, there: _Node) -> list[Figure]:
+    number = 70_000_100
+    big.upload(there.port, Endpoint.REPOSITORY, number, _MIB)
+    document = messages.unique_id(number)
+    direct = _MIB / big.download(there.port, Endpoint.REPOSITORY, document, _MIB)
+    start_kib = big.peak_kib(here.worker, reset=True)
+    through = _MIB / big.download(here.port, Endpoint.INITIATING_GATEWAY, document, _MIB, there.home)
+    growth = (big.peak_kib(here.worker) - start_kib) / 1024
+    return [
+        Figure(f"{_MIB} MiB through the gateway, direct", "MiB/s", through, direct, at_least=0.6),
+        Figure(f"{_MIB} MiB through the gateway: growth of the worker", "MiB", growth, at_most=32),
+    ]
+
+
+def _with_one_that_hangs(work: Path) -> Figure:
+    """Nineteen answer, the twentieth takes the request and says nothing."""
+    with ExitStack() as stack:
+        homes = [f"urn:oid:1.2.617.{number}" for number in range(1, 19)]
+        partners = "".join(_partner(home, stack.enter_context(_canned(home))) for home in homes)
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        partners += _partner("urn:oid:1.2.617.99", silent.getsockname()[1])
+        here = stack.enter_context(_node(work, "urn:oid:1.2.617.100", partners))
+        _fill(here.port, 1)
+        connection = http.client.HTTPConnection("127.0.0.1", here.port, timeout=60)
+        body = messages.all_documents(_PATIENT).body
+        begun = time.perf_counter()
+        connection.request("POST", Endpoint.INITIATING_GATEWAY, body, {"Content-Type": messages.SOAP_TYPE})
+        answer = connection.getresponse().read()
+        took = time.perf_counter() - begun
+        connection.close()
+    if answer.count(b"<rim:ObjectRef") + answer.count(_OBJECTS) != len(homes) + 1:
+        raise RuntimeError(answer[:2000].decode("utf-8", "replace"))
+    allowed = (_DEADLINE_S + 0.3) / _DEADLINE_S
+    return Figure("20 communities, one hangs, its deadline", "s", took, _DEADLINE_S, at_most=allowed)
+
+
+def _partner(home: str, port: int) -> str:
+    return (
+        f'[[community]]\nname = "c{home.rpartition(".")[2]}"\nhomes = ["{home}"]\nplain_http = true\n'
+        f'query_url = "http://127.0.0.1:{port}{Endpoint.RESPONDING_GATEWAY}"\ndeadline_s = {_DEADLINE_S}\n'
+        'patients.shared = ["2.16.840.1.113883.3.4424.1.1.616"]\n'
+    )
+
+
+def _fill(port: int, entries: int = _ENTRIES) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    for number in range(entries):
+        message = messages.provide_and_register(number, _PATIENT, b"<a/>")
+        connection.request("POST", Endpoint.REPOSITORY, message.body, {"Content-Type": message.content_type})
+        if b"ResponseStatusType:Success" not in connection.getresponse().read():
+            raise RuntimeError("a submission was refused")
+    connection.close()
+
+
+@contextmanager
+def _node(work: Path, home: str, partners: str) -> Iterator[_Node]:
+    folder = work / home.rpartition(":")[2]
+    folder.mkdir()
+    environment = {**os.environ, "MSIM_REGISTRY__HOME_COMMUNITY_ID": home}
+    if partners:
+        file = folder / "partners.toml"
+        file.write_text(partners)
+        environment["MSIM_GATEWAY__PARTNERS"] = str(file)
+    port = big.free_port()
+    command = [str(Path(sys.executable).with_name("msim-xds")), "serve", "--port", str(port)]
+    with big.server([*command, "--data", str(folder / "data")], folder, environment, port) as worker:
+        yield _Node(port, home, worker)
+
+
+@contextmanager
+def _canned(home: str) -> Iterator[int]:
+    """A community that answers every query with one reference of its own; its port."""
+    payload = (
+        '<q:AdhocQueryResponse xmlns:q="urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0" '
+        'xmlns:rim="urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0" '
+        'status="urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:Success"><rim:RegistryObjectList>'
+        f'<rim:ObjectRef id="{messages.entry_uuid(1)}" home="{home}"/></rim:RegistryObjectList>'
+        "</q:AdhocQueryResponse>"
+    )
+    body = messages.envelope(ITI_38.answer_action, payload)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Type", messages.SOAP_TYPE)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is logged."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
