@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 
-from msim_xds.metadata.period import Period, is_dtm, period
+from msim_xds.metadata.period import Period, in_zone, is_dtm, period
 from tests.support.strategies import dtms
 
 WARSAW = ZoneInfo("Europe/Warsaw")
@@ -88,3 +88,19 @@ def test_what_is_no_dtm(text: str) -> None:
 def test_no_digits_are_no_period() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         period("now")
+
+
+@pytest.mark.parametrize(
+    ("utc", "local"),
+    [
+        ("20260914113000", "20260914133000"),
+        ("20260114113000", "20260114123000"),
+        ("202609142330", "202609150130"),
+        ("2026123123", "2027010100"),
+        ("20260914", "20260914"),
+        ("2026", "2026"),
+        ("99991231235959", "99991231235959"),
+    ],
+)
+def test_utc_becomes_local_time_at_its_own_precision(utc: str, local: str) -> None:
+    assert in_zone(utc, WARSAW) == local
