@@ -114,4 +114,9 @@ class Gate:
                 documents=len(documents),
             )
             emergencies.record(connection, happened, concerned)
+        if request.recorder is not None:
+            told = request.concerns
+            request.concerns = told._replace(patients=tuple(sorted(concerned)))
+            request.recorder.emergency(reason)
+            request.concerns = told
         _log.warning("emergency access", transaction=request.transaction.name, system=subject.system)

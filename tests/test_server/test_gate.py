@@ -12,6 +12,7 @@ from msim_xds.app import open_node
 from msim_xds.ihe.queries import QUERIES
 from msim_xds.registry import emergencies
 from msim_xds.security.access.reader import SAMPLE, UnusablePolicy
+from msim_xds.server.pipeline import Pipeline
 from msim_xds.settings import Settings
 from msim_xds.wire.exchange import Answer
 from tests.support import metadata
@@ -209,6 +210,18 @@ def test_emergencies_need_role_and_reason(exchange: World, sent: Sent) -> None:
     of_patient = [each for each in kept if each.patient == sent.patient]
     assert [(each.transaction, each.documents) for each in of_patient] == [("ITI-18", 0), ("ITI-43", 1)]
     assert {(each.reason, each.purposes) for each in of_patient} == {("unconscious", "BTG")}
+
+
+def test_emergencies_are_in_the_audit_trail(sent: Sent, module_database_url: str, tmp_path: Path) -> None:
+    with world(module_database_url, tmp_path, audit={"enabled": True}) as audited:
+        trail = audited.node.trail
+        assert trail is not None
+        audited.pipeline = Pipeline(audited.node.handlers(), 100, trail)
+        body = request("GetDocuments", queries(sent)["GetDocuments"])  # whose patient the answer tells
+        audited.done("ITI-18", body, emergency(reason="bleeding"))
+        texts = [kept.entry.message.decode() for kept in trail.outbox.of_patient(sent.patient)]
+    (alert,) = [text for text in texts if "110127" in text]
+    assert "110113" in alert
 
 
 def test_every_transaction_is_judged_or_known_not_to_be(exchange: World) -> None:
