@@ -11,7 +11,10 @@ from msim_xds.wire.envelope import request_envelope_parts
 from msim_xds.wire.exchange import Addressing, Caller, Request
 from tests.test_server.soap import SOAP
 
-ASSERTION = '<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="a"><saml:Subject x:y="1"/></saml:Assertion>'
+ASSERTION = (
+    '<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="a">'
+    '<saml:Subject x:y="1"/></saml:Assertion>'
+)
 
 
 def request(caller: Caller | None) -> Request:
