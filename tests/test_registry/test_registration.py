@@ -68,6 +68,7 @@ class TestKept:
             (key, 1, "N^^2.16.840.1.113883.5.25"),
             (key, 2, "E1^^1.2.3"),
             (key, 2, "E2^^1.2.3"),
+            (key, 4, "000000999901^^^&2.16.840.1.113883.3.4424.2.3.1&ISO"),
         }
         assert [tuple(row) for row in authors] == [
             (key, 0, "1^Łęcka^Żaneta^^^^^^&1.2.3&ISO", "1^lecka^zaneta^^^^^^&1.2.3&iso"),
