@@ -26,6 +26,7 @@ from msim_xds.ihe import transactions as iti
 from msim_xds.importer.desk import Services
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.rules import Rules
+from msim_xds.registry.correlations import Correlations
 from msim_xds.registry.discovery import PatientDirectory
 from msim_xds.registry.feed_v3 import PatientFeed
 from msim_xds.registry.fragment_codec import FragmentCodec
@@ -100,6 +101,11 @@ class Node:
     publications: p1.Outbox | None
     gate: Gate | None = None
 
+    def our_patients(self) -> gateway.OurPatients:
+        """Patients as gateways look them up."""
+        directory = PatientDirectory(self.database, self.settings.patients)
+        return gateway.OurPatients(directory, Correlations(self.database), now)
+
     def handlers(self, neighbours: Neighbours | None = None) -> Mapping[str, Handler]:
         """Who carries out which transaction; ``neighbours`` are the communities that a gateway asks."""
         handlers: Mapping[str, Handler] = {
@@ -107,8 +113,7 @@ class Node:
                 self.settings,
                 self.queries.answer,
                 self.repository.deliver,
-                PatientDirectory(self.database, self.settings.patients),
-                now,
+                self.our_patients(),
                 neighbours,
             ),
             iti.ITI_18.name: self.queries.answer,
@@ -293,7 +298,8 @@ def create_app(settings: Settings, *, is_alone: bool = True) -> WSGIApplication:
     if node.publications is not None:
         p1.sender(settings, node.publications, now).start()
     checks = guards(settings.xua, settings.data, now)
-    handlers = node.handlers(gateway.open_neighbours(settings, p1.communities(settings, now)))
+    platforms = p1.communities(settings, now)
+    handlers = node.handlers(gateway.open_neighbours(settings, node.our_patients(), platforms))
     homes = gateway.error_locations(settings)
     return build_front(settings, handlers, node.store, node.ready, node.deliveries, checks, node.trail, homes)
 

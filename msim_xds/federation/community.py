@@ -157,6 +157,9 @@ class Correlation(NamedTuple):
 class PatientMapping(Protocol):
     """Which ids a patient of ours has in one community: a shared domain, a table, or XCPD (ITI-55)."""
 
+    def close(self) -> None:
+        """Let go of what is open."""
+
     def find(self, patient: str, errand: Errand) -> Sequence[Correlation]:
         """The patient's ids there; none where the community does not know the patient.
 

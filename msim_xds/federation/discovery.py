@@ -4,54 +4,41 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import isodate
+from lxml import etree
 
-from msim_xds.federation.answers import RemoteUnavailable, payload
-from msim_xds.federation.client import call
+from msim_xds.federation.answers import RemoteUnavailable
+from msim_xds.federation.asking import ask
 from msim_xds.federation.community import Correlation, Errand
-from msim_xds.federation.transport import Channel, Options
+from msim_xds.federation.line import Line
+from msim_xds.federation.partners import LoadedPartner
+from msim_xds.federation.xca import line_options
 from msim_xds.ihe.discovery import XCPD
 from msim_xds.ihe.names import SOAP
 from msim_xds.ihe.transactions import ITI_55
 from msim_xds.metadata import discovery as messages
 from msim_xds.metadata.discovery import Candidate
-from msim_xds.metadata.identity import cx
+from msim_xds.metadata.identity import Demographics, cx
 from msim_xds.registry.correlations import Correlations, Known
-from msim_xds.registry.discovery import PatientDirectory
-from msim_xds.repository.spool import Spool
+from msim_xds.settings import MIB, LimitSettings
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 _TIME_TO_LIVE: Final = f"{{{SOAP}}}Header/{{{XCPD}}}CorrelationTimeToLive"
 _NEVER: Final = timedelta(0)
+_LIMITS: Final = LimitSettings(root_part_bytes=MIB, request_bytes=MIB)
 
 
-@dataclass(frozen=True, slots=True)
-class Partner:
-    """Where to ask.
+class People(Protocol):
+    """Knows our patients."""
 
-    Attributes:
-        name: in the configuration.
-        homes: its homeCommunityIds; candidates of others are not taken from it.
-        url: of its Responding Gateway for ITI-55.
-        options: how to talk to it.
-        longest: what it lets us remember is remembered at most so long.
-    """
-
-    name: str
-    homes: frozenset[str]
-    url: str
-    options: Options
-    longest: timedelta
+    def person(self, cx: str) -> Demographics:
+        """What is known of one."""
 
 
 class Discovery:
@@ -60,24 +47,30 @@ class Discovery:
     Args:
         partner: who is asked.
         home: our own homeCommunityId.
-        directory: what is known of our patients, to be told with their ids.
+        people: what is told of our patients besides their ids.
         correlations: what was discovered before.
         clock: the time of day, UTC.
     """
 
     def __init__(
         self,
-        partner: Partner,
+        partner: LoadedPartner,
         home: str,
-        directory: PatientDirectory,
+        people: People,
         correlations: Correlations,
         clock: Callable[[], datetime],
     ) -> None:
-        self._partner = partner
+        self._table = partner.table
+        self._line = Line(partner.table.patients.discovery_url, line_options(partner))
+        self._longest = timedelta(days=partner.table.patients.remember_days)
         self._home = home
-        self._directory = directory
+        self._people = people
         self._correlations = correlations
         self._clock = clock
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._line.close()
 
     def find(self, patient: str, errand: Errand) -> Sequence[Correlation]:
         """The patient's ids there, one for each of its communities that knows the patient.
@@ -88,46 +81,34 @@ class Discovery:
         """
         now = self._clock()
         moment = int(now.timestamp())
-        known = self._correlations.find(patient, self._partner.name, moment)
+        known = self._correlations.find(patient, self._table.name, moment)
         if known is None:
             known, time_to_live = self._ask(patient, errand, now)
             if time_to_live > _NEVER:
                 until = moment + int(time_to_live.total_seconds())
-                self._correlations.keep(patient, self._partner.name, known, moment, until)
+                self._correlations.keep(patient, self._table.name, known, moment, until)
         return [Correlation(each.home, each.external) for each in known]
 
     def _ask(self, patient: str, errand: Errand, now: datetime) -> tuple[list[Known], timedelta]:
-        person = self._directory.person(patient)
-        receiver = min(self._partner.homes)
-        query = messages.query(patient, person, self._home, receiver, now)
-        url = self._partner.url
-        left = max(0.001, errand.deadline - time.monotonic())
-        options = self._partner.options
-        options = replace(
-            options,
-            connect_timeout_s=min(options.connect_timeout_s, left),
-            read_timeout_s=min(options.read_timeout_s, left),
-            deadline_s=min(options.deadline_s, left),
-            assertion=errand.assertion,
-        )
-        with TemporaryDirectory(prefix="msim-xds-") as directory, Channel(url, options) as channel:
-            message = call(channel, ITI_55, {}, Spool(Path(directory)), query)
-            answer = payload(message.root, ITI_55, url)
+        person = self._people.person(patient)
+        query = messages.query(patient, person, self._home, self._table.homes[0], now)
+        assertion = b"" if self._table.assertion == "never" else errand.assertion
+        answer = ask(self._line, ITI_55, [etree.tostring(query)], errand.deadline, assertion, _LIMITS)
         try:
             candidates = messages.read_answer(answer)
         except ValueError as error:
-            raise RemoteUnavailable(url, str(error)) from None
-        return self._chosen(candidates), min(_time_to_live(answer, now), self._partner.longest)
+            raise RemoteUnavailable(self._line.url, str(error)) from None
+        return self._chosen(candidates), min(_time_to_live(answer, now), self._longest)
 
     def _chosen(self, candidates: Sequence[Candidate]) -> list[Known]:
         """The one patient of each community; who would choose among several might open another's history."""
         found: dict[str, Known] = {}
         for candidate in candidates:
-            if candidate.home not in self._partner.homes:
+            if candidate.home not in self._table.homes:
                 continue
             known = Known(candidate.home, cx(candidate.identifier))
             if found.setdefault(candidate.home, known) != known:
-                raise RemoteUnavailable(self._partner.url, "it offers several patients for this one")
+                raise RemoteUnavailable(self._line.url, "it offers several patients for this one")
         return list(found.values())
 
 

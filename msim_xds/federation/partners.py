@@ -39,10 +39,14 @@ class PatientTable(_Table):
     Attributes:
         shared: OIDs of assigning authorities whose ids are the same here and there, such as PESEL's.
         table: file of a TOML table, our CX to theirs; it goes before ``shared``.
+        discovery_url: its ITI-55 for patients whom neither of these tells.
+        remember_days: what it lets us remember of a discovery is remembered at most so long.
     """
 
     shared: tuple[str, ...] = ()
     table: Path | None = None
+    discovery_url: Annotated[str, Field(pattern=r"^(https?://[^\s/]+.*)?$")] = ""
+    remember_days: int = Field(7, ge=0, le=365)
 
 
 class LimitTable(_Table):
@@ -93,16 +97,27 @@ class PartnerTable(_Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for name in ("query_url", "retrieve_url"):
-            if getattr(self, name).startswith("http://") and not self.plain_http:
+        for name, url in self.urls().items():
+            if url.startswith("http://") and not self.plain_http:
                 raise ValueError(f"{name}: is http://; say plain_http = true where that is meant")
         if (self.tls.certificate is None) != (self.tls.key is None):
             raise ValueError("tls: certificate and key go together")
         if self.valid_from and self.valid_until and self.valid_from > self.valid_until:
             raise ValueError("valid_until: is before valid_from")
-        if not self.patients.shared and self.patients.table is None:
-            raise ValueError("patients: shared or table must say which ids our patients have there")
+        patients = self.patients
+        if not patients.shared and patients.table is None and not patients.discovery_url:
+            raise ValueError(
+                "patients: shared, table or discovery_url must say which ids our patients have there"
+            )
         return self
+
+    def urls(self) -> dict[str, str]:
+        """Its URLs by the key that gives them; empty ones are not used."""
+        return {
+            "query_url": self.query_url,
+            "retrieve_url": self.retrieve_url,
+            "patients.discovery_url": self.patients.discovery_url,
+        }
 
     def is_valid(self, today: date) -> bool:
         """Whether it is to be asked on that day."""
@@ -185,7 +200,7 @@ def _toml(file: Path, place: str) -> dict[str, Any]:
 
 
 def _loaded(table: PartnerTable, folder: Path, place: str) -> LoadedPartner:
-    secure = any(url.startswith("https://") for url in (table.query_url, table.retrieve_url))
+    secure = any(url.startswith("https://") for url in table.urls().values())
     tls = _context(table.tls, folder, place) if secure else None
     return LoadedPartner(table, tls, _mapping(table.patients.table, folder, place))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from lxml import etree
 
 from msim_xds.federation.answers import RemoteUnavailable, document_responses, payload, registry_answer
+from msim_xds.federation.asking import ask, post
 from msim_xds.federation.community import (
     Errand,
     FoundDocuments,
@@ -24,11 +24,9 @@ from msim_xds.federation.partners import LoadedPartner
 from msim_xds.federation.patient_mapping import KnownPatients, patient_slot
 from msim_xds.findings import shorten
 from msim_xds.ihe.names import RIM, XDS, ResponseStatus
-from msim_xds.ihe.transactions import ITI_38, ITI_39, Transaction
+from msim_xds.ihe.transactions import ITI_38, ITI_39
 from msim_xds.settings import LimitSettings
-from msim_xds.wire import mtom
 from msim_xds.wire.base64 import BadBase64, Base64Decoder
-from msim_xds.wire.envelope import request_envelope_parts
 from msim_xds.wire.incoming import IncomingAnswer
 from msim_xds.wire.safexml import MalformedXml
 from msim_xds.wire.staging import BadPackage
@@ -50,16 +48,16 @@ class XcaCommunity:
 
     Args:
         partner: what is configured.
-        mapping: which ids our patients have there; None takes what the partner's table says.
+        discovery: discovers patients whom the partner's table does not tell; None for none.
     """
 
-    def __init__(self, partner: LoadedPartner, mapping: PatientMapping | None = None) -> None:
+    def __init__(self, partner: LoadedPartner, discovery: PatientMapping | None = None) -> None:
         table = partner.table
-        options = LineOptions(table.connect_timeout_s, table.silence_s, table.connections, partner.tls)
+        options = line_options(partner)
         self.table: Final = table
         self._query_line = Line(table.query_url, options)
         self._retrieve_line = Line(table.retrieve_url or table.query_url, options)
-        self._mapping = mapping or KnownPatients(table.homes[0], partner.mapping, table.patients.shared)
+        self._mapping = KnownPatients(table.homes[0], partner.mapping, table.patients.shared, discovery)
         self._query_limits = _limits(table.limits.query_bytes, table.limits.query_bytes, 1)
         self._retrieve_limits = _limits(
             min(table.limits.query_bytes, table.limits.retrieve_bytes),
@@ -81,6 +79,7 @@ class XcaCommunity:
         """Close the connections that are kept."""
         self._query_line.close()
         self._retrieve_line.close()
+        self._mapping.close()
 
     def query(self, query: _Element, errand: Errand) -> FoundObjects:
         """ITI-38, once for each id that the patient has there (ITI TF-2 3.38.4.1).
@@ -107,7 +106,14 @@ class XcaCommunity:
             RemoteError: no answer, or none that can be used.
         """
         line = self._retrieve_line
-        reply = self._post(line, ITI_39, _document_requests(wanted), errand)
+        reply = post(
+            line,
+            ITI_39,
+            _document_requests(wanted),
+            errand.deadline,
+            self._assertion(errand, line),
+            as_mtom=self.table.retrieve_form == "mtom",
+        )
         try:
             if (reply.length or 0) > self.table.limits.retrieve_bytes:
                 raise RemoteUnavailable(
@@ -128,28 +134,15 @@ class XcaCommunity:
 
     def _ask(self, query: _Element, errand: Errand) -> FoundObjects:
         line = self._query_line
-        reply = self._post(line, ITI_38, [etree.tostring(query, with_tail=False)], errand)
-        try:
-            root = IncomingAnswer(reply.content_type, reply.chunks(), self._query_limits).root
-        except (BadPackage, MalformedXml) as error:
-            raise RemoteUnavailable(line.url, f"its answer is broken: {error}") from None
-        finally:
-            reply.close()
-        element = payload(root, ITI_38, line.url)
+        body = [etree.tostring(query, with_tail=False)]
+        assertion = self._assertion(errand, line)
+        element = ask(line, ITI_38, body, errand.deadline, assertion, self._query_limits)
         answer = registry_answer(element, line.url)
         members = element.find(_OBJECTS)
         objects = [] if members is None else list(members)
         if len(objects) > self.table.limits.objects:
             raise RemoteUnavailable(line.url, f"its answer has over {self.table.limits.objects} objects")
         return FoundObjects(answer.status, answer.findings, objects)
-
-    def _post(self, line: Line, row: Transaction, body: Iterable[bytes], errand: Errand) -> Reply:
-        head, tail = request_envelope_parts(
-            row.action, f"urn:uuid:{uuid.uuid4()}", line.url, self._assertion(errand, line)
-        )
-        as_mtom = row.mtom and self.table.retrieve_form == "mtom"
-        package = mtom.package if as_mtom else mtom.plain
-        return line.post(package([head, *body, tail], (), row.action), errand.deadline)
 
     def _assertion(self, errand: Errand, line: Line) -> bytes:
         """What goes along of the caller's. Raises RemoteUnavailable where it must and there is none."""
@@ -231,6 +224,12 @@ class XcaCommunity:
                 reply.close()
         except (BadPackage, MalformedXml, BadBase64) as error:
             raise RemoteUnavailable(self._retrieve_line.url, f"its answer is broken: {error}") from None
+
+
+def line_options(partner: LoadedPartner) -> LineOptions:
+    """How a partner is talked to."""
+    table = partner.table
+    return LineOptions(table.connect_timeout_s, table.silence_s, table.connections, partner.tls)
 
 
 def _limits(root_bytes: int, message_bytes: int, document_bytes: int) -> LimitSettings:

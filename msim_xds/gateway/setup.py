@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from msim_xds.federation.community import Community
+from msim_xds.federation.discovery import Discovery
 from msim_xds.federation.partners import LoadedPartner, load_partners
 from msim_xds.federation.xca import XcaCommunity
 from msim_xds.gateway.breaker import Breaker
-from msim_xds.gateway.discovery import Directory, DiscoveryGateway
+from msim_xds.gateway.discovery import DiscoveryGateway
 from msim_xds.gateway.initiating import InitiatingGateway
 from msim_xds.gateway.neighbours import Neighbour, Neighbours
 from msim_xds.gateway.responding import Deliver, RespondingGateway
 from msim_xds.gateway_settings import GatewaySettings
 from msim_xds.ihe.transactions import ITI_18_GATEWAY, ITI_38, ITI_39, ITI_43_GATEWAY, ITI_55
+from msim_xds.registry.correlations import Correlations
+from msim_xds.registry.discovery import PatientDirectory
 from msim_xds.settings import Settings
 from msim_xds.wire.exchange import Handler
 
@@ -37,11 +41,29 @@ def check(settings: Settings) -> None:
     partners(settings)
 
 
-def open_neighbours(settings: Settings, platforms: Sequence[Community] = ()) -> Neighbours:
+@dataclass(frozen=True, slots=True)
+class OurPatients:
+    """What patient discovery works with, here and at partners.
+
+    Attributes:
+        directory: looks our patients up.
+        correlations: what was discovered before.
+        clock: the time of day, UTC.
+    """
+
+    directory: PatientDirectory
+    correlations: Correlations
+    clock: Callable[[], datetime]
+
+
+def open_neighbours(
+    settings: Settings, patients: OurPatients, platforms: Sequence[Community] = ()
+) -> Neighbours:
     """The communities that the settings name.
 
     Args:
         settings: the whole configuration.
+        patients: for partners that are asked for our patients' ids.
         platforms: those that speak something else than XCA, such as P1.
 
     Raises:
@@ -49,7 +71,8 @@ def open_neighbours(settings: Settings, platforms: Sequence[Community] = ()) -> 
         ValueError: a platform has the homeCommunityId of a partner.
     """
     gateway = settings.gateway
-    members = [_neighbour(XcaCommunity(partner), gateway) for partner in partners(settings)]
+    home = settings.registry.home_community_id
+    members = [_neighbour(partner, home, patients, gateway) for partner in partners(settings)]
     taken = {home for member in members for home in member.community.homes}
     for platform in platforms:
         if taken & platform.homes:
@@ -60,9 +83,15 @@ def open_neighbours(settings: Settings, platforms: Sequence[Community] = ()) -> 
     return Neighbours(members, gateway.threads, date.today)
 
 
-def _neighbour(community: XcaCommunity, gateway: GatewaySettings) -> Neighbour:
+def _neighbour(
+    partner: LoadedPartner, home: str, patients: OurPatients, gateway: GatewaySettings
+) -> Neighbour:
+    table = partner.table
+    discovery = None
+    if table.patients.discovery_url:
+        discovery = Discovery(partner, home, patients.directory, patients.correlations, patients.clock)
+    community = XcaCommunity(partner, discovery)
     breaker = Breaker(gateway.breaker_failures, gateway.breaker_pause_s)
-    table = community.table
     return Neighbour(community, table.deadline_s, breaker, table.is_valid, community.close)
 
 
@@ -70,8 +99,7 @@ def handlers(
     settings: Settings,
     query: Handler,
     deliver: Deliver,
-    directory: Directory,
-    clock: Callable[[], datetime],
+    patients: OurPatients,
     neighbours: Neighbours | None = None,
 ) -> Mapping[str, Handler]:
     """Who carries out the gateways' transactions; nothing where none is offered.
@@ -82,8 +110,7 @@ def handlers(
         settings: the whole configuration.
         query: answers ITI-18 from the local registry.
         deliver: delivers documents of the local repository.
-        directory: looks our patients up.
-        clock: the time of day, UTC.
+        patients: ours.
         neighbours: the other communities; without them there is no Initiating Gateway.
     """
     if not _has_community(settings):
@@ -91,7 +118,7 @@ def handlers(
     found: dict[str, Handler] = {}
     if settings.gateway.responding:
         responding = RespondingGateway(settings, query, deliver)
-        discovery = DiscoveryGateway(settings, directory, clock)
+        discovery = DiscoveryGateway(settings, patients.directory, patients.clock)
         found |= {
             ITI_38.name: responding.query,
             ITI_39.name: responding.retrieve,

@@ -60,7 +60,7 @@ def open_community(data: Path, database_url: str = "", home: str = HOME, **secti
         **sections,
     )
     node = open_node(settings)
-    neighbours = setup.open_neighbours(settings)
+    neighbours = setup.open_neighbours(settings, node.our_patients())
     locations = setup.error_locations(settings)
     app = build_front(settings, node.handlers(neighbours), node.store, node.ready, homes=locations)
     return CommunityNode(node, app, neighbours)

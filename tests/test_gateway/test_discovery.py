@@ -17,8 +17,8 @@ from lxml import etree
 from msim_xds.app import open_identity
 from msim_xds.federation.answers import RemoteFault, RemoteUnavailable
 from msim_xds.federation.community import Correlation, Errand
-from msim_xds.federation.discovery import Discovery, Partner
-from msim_xds.federation.transport import Options
+from msim_xds.federation.discovery import Discovery
+from msim_xds.federation.partners import LoadedPartner, PartnerTable, PatientTable
 from msim_xds.ihe.transactions import ITI_18, Endpoint
 from msim_xds.metadata.identity import Announcement, Demographics, Given, identifier
 from msim_xds.registry.correlations import Correlations
@@ -26,7 +26,7 @@ from msim_xds.registry.discovery import PatientDirectory
 from msim_xds.server.front import WsgiApplication
 from msim_xds.settings import PatientSettings
 from msim_xds.wire.exchange import Addressing, Request
-from tests.support import xcpd
+from tests.support import queries, xcpd
 from tests.support.hl7v3 import HL7
 from tests.support.metadata import OTHER_PATIENT, PATIENT
 from tests.test_federation.peer import Peer, Reply, envelope, serving
@@ -120,24 +120,38 @@ class World:
     def __init__(self, community: CommunityNode) -> None:
         self.database = community.node.database
         self.now = datetime(2026, 9, 14, 12, tzinfo=UTC)
+        self.opened: list[Discovery] = []
 
-    def discovery(self, url: str, **partner: Any) -> Discovery:
-        chosen = {"homes": frozenset([NORTH]), "longest": timedelta(days=30), **partner}
-        directory = PatientDirectory(self.database, PatientSettings())
-        return Discovery(
-            Partner(
-                "north", url=url + Endpoint.RESPONDING_GATEWAY, options=Options(read_timeout_s=5), **chosen
-            ),
+    def discovery(self, url: str, home: str = NORTH, remember_days: int = 30) -> Discovery:
+        endpoint = url + Endpoint.RESPONDING_GATEWAY
+        table = PartnerTable(
+            name="north",
+            homes=(home,),
+            query_url=endpoint,
+            plain_http=True,
+            silence_s=5,
+            patients=PatientTable(discovery_url=endpoint, remember_days=remember_days),
+        )
+        made = Discovery(
+            LoadedPartner(table, None, {}),
             HOME,
-            directory,
+            PatientDirectory(self.database, PatientSettings()),
             Correlations(self.database),
             lambda: self.now,
         )
+        self.opened.append(made)
+        return made
+
+    def close(self) -> None:
+        for each in self.opened:
+            each.close()
 
 
 @pytest.fixture
-def world(community: CommunityNode) -> World:
-    return World(community)
+def world(community: CommunityNode) -> Iterator[World]:
+    made = World(community)
+    yield made
+    made.close()
 
 
 class TestClient:
@@ -145,7 +159,7 @@ class TestClient:
     def north(self, tmp_path: Path) -> Iterator[CommunityNode]:
         opened = open_community(tmp_path / "north", "", NORTH, gateway={"correlation_days": 2})
         yield opened
-        opened.node.close()
+        opened.close()
 
     def test_a_patient_is_found_and_remembered(
         self, community: CommunityNode, world: World, north: CommunityNode
@@ -168,16 +182,16 @@ class TestClient:
     def test_the_partner_lets_us_remember_less(self, world: World, north: CommunityNode) -> None:
         announce(north, PATIENT)
         with served(north.app) as url:
-            discovery = world.discovery(url, longest=timedelta(hours=1))
+            discovery = world.discovery(url, remember_days=1)
             assert discovery.find(PATIENT, errand())
-        world.now += timedelta(hours=2)
+        world.now += timedelta(days=1)
         with pytest.raises(RemoteUnavailable):
             discovery.find(PATIENT, errand())
 
     def test_another_community_is_not_taken_from_it(self, world: World, north: CommunityNode) -> None:
         announce(north, PATIENT)
         with served(north.app) as url:
-            assert world.discovery(url, homes=frozenset(["urn:oid:1.2.616.3"])).find(PATIENT, errand()) == []
+            assert world.discovery(url, "urn:oid:1.2.616.3").find(PATIENT, errand()) == []
 
     def test_a_fault(self, world: World, community: CommunityNode) -> None:
         def refusing(environ: dict[str, Any], start_response: Any) -> Any:
@@ -185,6 +199,34 @@ class TestClient:
 
         with served(refusing) as url, pytest.raises(RemoteFault, match="ActionNotSupported"):
             world.discovery(url).find(PATIENT, errand())
+
+
+def test_a_query_reaches_a_patient_of_another_id(tmp_path: Path, database_url: str) -> None:
+    """Neither a shared authority nor a table: who the patient is there is discovered by name and birth."""
+    here, there = "L1^^^&1.2.616.1.17&ISO", "N1^^^&1.2.616.2.17&ISO"
+    authorities = {"authorities": ["1.2.616.2.17"]}
+    north = open_community(tmp_path / "north", "", NORTH, patients=authorities)
+    announce(north, there, **PERSON)
+    unique_id = north.publish(b"<a/>", patient=there)
+    with served(north.app) as url:
+        endpoint = url + Endpoint.RESPONDING_GATEWAY
+        (tmp_path / "partners.toml").write_text(
+            f'[[community]]\nname = "north"\nhomes = ["{NORTH}"]\nquery_url = "{endpoint}"\n'
+            f'plain_http = true\npatients.discovery_url = "{endpoint}"\n'
+        )
+        partners = {"partners": tmp_path / "partners.toml"}
+        ours = open_community(tmp_path / "ours", database_url, gateway=partners)
+        announce(ours, here, **PERSON)
+        message = queries.find_documents(patient=here).decode()
+        answer = post(
+            ours.app,
+            str(Endpoint.INITIATING_GATEWAY),
+            soap_envelope(message, "urn:ihe:iti:2007:RegistryStoredQuery"),
+        )
+        ours.close()
+    north.close()
+    assert unique_id.encode() in answer.body
+    assert b"ResponseStatusType:Success" in answer.body
 
 
 def subject(extension: str) -> str:

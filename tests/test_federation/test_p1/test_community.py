@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from msim_xds.app import now
+from msim_xds.app import now, open_node
 from msim_xds.federation.answers import RemoteUnavailable
 from msim_xds.federation.client import DocumentSource
 from msim_xds.federation.community import Community, Errand, Wanted
@@ -85,11 +86,13 @@ def test_without_a_home_there_is_none(double: Double, tmp_path: Path) -> None:
 
 def test_a_gateway_asks_it_by_its_home(double: Double, tmp_path: Path) -> None:
     made = community(double, tmp_path)
-    neighbours = open_neighbours(settings(double, tmp_path), [made])
-    assert neighbours.by_home[HOME].community is made
-    with pytest.raises(ValueError, match="P1: a partner has its homeCommunityId"):
-        open_neighbours(settings(double, tmp_path), [made, made])
-    neighbours.close()
+    configured = settings(double, tmp_path)
+    with closing(open_node(configured)) as node:
+        neighbours = open_neighbours(configured, node.our_patients(), [made])
+        assert neighbours.by_home[HOME].community is made
+        with pytest.raises(ValueError, match="P1: a partner has its homeCommunityId"):
+            open_neighbours(configured, node.our_patients(), [made, made])
+        neighbours.close()
 
 
 def test_p1_needs_a_home_of_its_own(double: Double, tmp_path: Path) -> None:
