@@ -207,7 +207,7 @@ def test_a_query_reaches_a_patient_of_another_id(tmp_path: Path, database_url: s
     authorities = {"authorities": ["1.2.616.2.17"]}
     north = open_community(tmp_path / "north", "", NORTH, patients=authorities)
     announce(north, there, **PERSON)
-    unique_id = north.publish(b"<a/>", patient=there)
+    unique_id = north.publish(b"<a/>", patient_id=there)
     with served(north.app) as url:
         endpoint = url + Endpoint.RESPONDING_GATEWAY
         (tmp_path / "partners.toml").write_text(

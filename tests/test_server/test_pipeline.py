@@ -12,13 +12,14 @@ from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.acknowledgements import Condition
 from msim_xds.ihe.errors import ERRORS
 from msim_xds.ihe.names import RS, ResponseStatus
-from msim_xds.ihe.transactions import ITI_41, ITI_44_ADD, TRANSACTIONS, AnswerKind, Transaction
+from msim_xds.ihe.transactions import ITI_41, ITI_44_ADD, ITI_55, TRANSACTIONS, AnswerKind, Transaction
 from msim_xds.server.pipeline import Pipeline, offered
 from msim_xds.wire.exchange import Addressing, Answer, Request
 
 SECRET = "58831404726"
+HL7 = (AnswerKind.ACKNOWLEDGEMENT, AnswerKind.PATIENT_DISCOVERY)
 ROWS = pytest.mark.parametrize(
-    "row", [t for t in TRANSACTIONS if t.answer is not AnswerKind.ACKNOWLEDGEMENT], ids=lambda row: row.name
+    "row", [t for t in TRANSACTIONS if t.answer not in HL7], ids=lambda row: row.name
 )
 
 
@@ -93,6 +94,25 @@ def test_exception_is_answered_with_a_reference(
     assert SECRET not in context
     assert "Traceback" not in context
     assert logs[0].get("exc_info") is (error if events[0] == "failed" else None)
+
+
+@pytest.mark.parametrize(
+    ("error", "management"),
+    [
+        (Refused([Finding(Condition.UNKNOWN_KEY, "unknown", attribute="id")]), "AnswerNotAvailable"),
+        (ValueError(SECRET), "InternalError"),
+        (TimeoutError(SECRET), "ResponderBusy"),
+    ],
+)
+def test_a_discovery_fails_in_words_of_hl7(error: Exception, management: str) -> None:
+    answer, logs = run(ITI_55, error)
+    root = etree.fromstring(b"".join(answer.payload))
+    assert root.tag == ITI_55.answer.value
+    code = root.find(".//{*}detectedIssueManagement/{*}code")
+    assert code is not None
+    assert code.get("code") == management
+    assert answer.status is ResponseStatus.FAILURE
+    assert SECRET not in f"{answer.payload}{logs[-1]}"
 
 
 @pytest.mark.parametrize(
