@@ -79,7 +79,7 @@ MISTAKES = {
     "no url": (GOOD.replace("https:", "ftp:"), "[[community]] 1, query_url"),
     "days": (GOOD + "valid_from = 2026-01-02\nvalid_until = 2026-01-01", "valid_until: is before"),
     "half a pair": (GOOD + 'tls.certificate = "a.pem"', "tls: certificate and key go together"),
-    "no patients": (GOOD.replace('patients.shared = ["1.2.3"]', ""), "patients: shared, table or discovery_url"),
+    "no patients": (GOOD.replace('patients.shared = ["1.2.3"]', ""), "patients: shared, table or discovery_"),
     "twice": (GOOD * 2, "[[community]] 2 (north), name: 'north' is there twice"),
     "home twice": (
         GOOD + GOOD.replace("north", "south"),
