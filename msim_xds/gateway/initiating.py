@@ -18,7 +18,7 @@ from msim_xds.federation.community import Wanted as Asking
 from msim_xds.findings import Finding, Refused
 from msim_xds.gateway.homes import asked, query_problem, retrieve_problem
 from msim_xds.gateway.merging import Merged, RetrievedAll
-from msim_xds.gateway.neighbours import Neighbour, Neighbours, Said
+from msim_xds.gateway.neighbours import Neighbour, Neighbours, Said, timed
 from msim_xds.gateway.responding import Deliver
 from msim_xds.ihe.names import ResponseStatus
 from msim_xds.ihe.queries import offered
@@ -33,7 +33,8 @@ from msim_xds.wire.exchange import Answer, Concerns, Handler, Request
 
 _QUERY: Final = "ITI TF-2 3.18.4.1.3"
 _RETRIEVE: Final = "ITI TF-2 3.43.4.1.3"
-_UNKNOWN_PATIENT: Final = "XDSUnknownPatientId"
+OWN: Final = "this community"
+"""The own community in the log, where partners go by their names; none can have a name with a blank."""
 
 
 class InitiatingGateway:
@@ -126,7 +127,8 @@ class InitiatingGateway:
     def _ask_here(self, request: Request, merged: Merged) -> None:
         local = replace(request, transaction=ITI_18)
         try:
-            answer = self._query(local)
+            with timed(OWN, request):
+                answer = self._query(local)
         except Refused as refused:
             merged.add_local(ResponseStatus.FAILURE, refused.findings, ())
         else:

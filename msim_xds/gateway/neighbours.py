@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -17,6 +18,7 @@ from msim_xds.federation.answers import RemoteError, RemoteFault, RemoteUnavaila
 from msim_xds.federation.community import Community, Errand
 from msim_xds.findings import Finding
 from msim_xds.gateway.breaker import Breaker
+from msim_xds.wire.exchange import Request
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -112,6 +114,17 @@ class Neighbours:
         return collect
 
 
+@contextmanager
+def timed(community: str, request: Request) -> Iterator[None]:
+    """Log how long a community took, whatever came of it: whoever waits wants to know for whom."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        ms = round((time.perf_counter() - started) * 1000, 2)
+        _log.info("community asked", community=community, transaction=request.transaction.name, ms=ms)
+
+
 def _asked(member: Neighbour, ask: _Ask[T], errand: Errand) -> T:
     """Ask one community, in a thread of the pool."""
     wait_s = member.breaker.wait_s()
@@ -120,7 +133,8 @@ def _asked(member: Neighbour, ask: _Ask[T], errand: Errand) -> T:
             "", f"it failed several times; it is asked again in {wait_s:.0f} s", sent=False
         )
     try:
-        answer = ask(member.community, errand)
+        with timed(member.community.name, errand.request):
+            answer = ask(member.community, errand)
     except RemoteFault:
         member.breaker.succeeded()  # it is there, though it does not like the request
         raise

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 from lxml import etree
+from structlog.testing import capture_logs
 
-from msim_xds.ihe.transactions import Endpoint
+from msim_xds.gateway.initiating import OWN
+from msim_xds.ihe.transactions import ITI_18_GATEWAY, Endpoint
 from tests.support import metadata, queries
 from tests.support.metadata import RIM, XDS
 from tests.test_gateway.conftest import HOME, CommunityNode
@@ -65,6 +67,15 @@ def test_a_patient_is_asked_for_everywhere(region: Region, returns: str, element
     assert status(answer) == SUCCESS
     assert errors(answer) == []
     assert homes(answer, element) == sorted([HOME, NORTH, SOUTH])
+
+
+def test_the_log_tells_how_long_each_community_took(region: Region) -> None:
+    with capture_logs() as logs:
+        region.query(queries.find_documents())
+    asked = [each for each in logs if each["event"] == "community asked"]
+    assert sorted(each["community"] for each in asked) == ["north", "south", OWN]
+    assert {each["transaction"] for each in asked} == {ITI_18_GATEWAY.name}
+    assert all(each["ms"] > 0 for each in asked)
 
 
 @pytest.mark.parametrize("home", [HOME, NORTH, SOUTH])
