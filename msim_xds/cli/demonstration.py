@@ -33,9 +33,19 @@ _HEADING: Final = "bold cyan"
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the server running until Ctrl-C.")] = False,
     port: Annotated[int | None, typer.Option(help="TCP port; default: a free one.")] = None,
+    region: Annotated[
+        bool, typer.Option("--region", help="Three regions and a double of P1 instead of one server.")
+    ] = False,
 ) -> None:
     """Show a submit, a query and a retrieve, with fictional patients on a temporary store."""
     signal.signal(signal.SIGTERM, _end)
+    if region:
+        if keep or port is not None:
+            raise Failure("--region takes neither --keep nor --port: it runs to its end, on free ports")
+        from msim_xds.cli.regions import show_regions
+
+        show_regions()
+        return
     with TemporaryDirectory(prefix="msim-xds-demo-") as directory:
         url = f"http://127.0.0.1:{port or free_port()}"
         print_line(f"Starting a server on {url} with an empty store in {directory} …", _HEADING)
