@@ -17,6 +17,7 @@ from msim_xds.ihe.names import ResponseStatus
 from msim_xds.ihe.transactions import ITI_42
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.signature_slots import not_kept
+from msim_xds.registry.reach import Reach
 from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.settings import Settings
 from msim_xds.wire.exchange import OnwardRecorder, RequestRecorder
@@ -48,8 +49,9 @@ class RemoteRegistrar:
         documents: Sequence[StoredDocument],
         keep: Callable[[], None],
         record: RequestRecorder | None = None,
+        reach: Reach | None = None,
     ) -> tuple[Finding, ...]:
-        """Keep, index and register; returns the registry's warnings.
+        """Keep, index and register; returns the registry's warnings. ``reach`` is for the registry to judge.
 
         Raises:
             Refused: by the registry, unchanged, or because it does not answer (XDSRegistryNotAvailable).

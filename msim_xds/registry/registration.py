@@ -6,13 +6,13 @@ Source: ITI TF-2 3.42.4.1.3, ITI TF-3 4.2.2.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from msim_xds.database.engine import allocate
-from msim_xds.findings import Refused, errors
+from msim_xds.findings import Finding, Refused, errors
 from msim_xds.ihe.names import AssociationType
 from msim_xds.ihe.transactions import ITI_42, Transaction
 from msim_xds.metadata.digest import submission_digest
@@ -30,6 +30,7 @@ from msim_xds.registry.lifecycle import consequences
 from msim_xds.registry.patients import Patient
 from msim_xds.registry.pending_signatures import Waiting
 from msim_xds.registry.races import told_to_the_sender
+from msim_xds.registry.reach import Reach, within
 from msim_xds.registry.records import Rows
 from msim_xds.registry.store_rules import REPLACING, Facts
 from msim_xds.settings import Settings
@@ -43,11 +44,13 @@ class Known:
         patient: whom it names.
         held: what it mentions, by entryUUID.
         identities: first use of its uniqueIds.
+        findings: what its sender may not do with what it mentions.
     """
 
     patient: Patient | None
     held: Mapping[str, Held]
     identities: Mapping[str, Identity]
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +109,13 @@ class Registration:
         digest = submission_digest(sent)
         return any(each.submission_digest == digest for each in first.values())
 
-    def register(self, connection: Connection, draft: Draft) -> bool:
+    def register(self, connection: Connection, draft: Draft, reach: Reach | None = None) -> bool:
         """Register a submission. A retry of one that is registered already changes nothing.
 
         Args:
             connection: of a write transaction, which the caller rolls back on an exception.
             draft: the submission; its findings are the warnings.
+            reach: what it may refer to and replace; None is everything.
 
         Returns:
             False where this very submission was registered already.
@@ -123,6 +127,9 @@ class Registration:
         patient = self.admission.lock(connection, draft.patient, add=not refused)
         identities = _identities(connection, draft, refused=refused)
         known = Known(patient, holdings.objects(connection, draft.mentioned), identities)
+        if reach is not None:
+            held, beyond = within(connection, reach, draft, known.held)
+            known = replace(known, held=held, findings=beyond)
         change = self.change(connection, draft, known, lambda count: allocate(connection, count))
         if change is None:
             return False
@@ -155,6 +162,7 @@ class Registration:
             *draft.findings,
             *self.admission.findings(draft.patient, known.patient, draft.set_place),
             *store_rules.findings(draft.submission, draft.places, facts),
+            *known.findings,
         ]
         if facts.patient_id is None or errors(found):
             raise Refused(found)

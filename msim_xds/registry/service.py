@@ -6,6 +6,7 @@ from msim_xds.database.engine import Database
 from msim_xds.ihe.names import ResponseStatus
 from msim_xds.metadata import ebrim
 from msim_xds.registry.concerned import submitted
+from msim_xds.registry.reach import reach_of
 from msim_xds.registry.registration import Registration
 from msim_xds.security.systems.rights import check_submission
 from msim_xds.settings import LimitSettings
@@ -28,7 +29,7 @@ class RegistryService:
         check_submission(request, reading)
         draft = self._registration.draft(reading, request.transaction)
         with self._database.write() as connection:
-            self._registration.register(connection, draft)
+            self._registration.register(connection, draft, reach_of(request))
             request.record(connection, draft.findings)
         status = ResponseStatus.SUCCESS
         return Answer([registry_response(status, draft.findings)], status, draft.findings)

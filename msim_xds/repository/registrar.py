@@ -9,6 +9,7 @@ from msim_xds.database.engine import Database
 from msim_xds.findings import Finding, errors
 from msim_xds.ihe.transactions import ITI_41
 from msim_xds.metadata.ebrim import Reading
+from msim_xds.registry.reach import Reach
 from msim_xds.registry.registration import Registration
 from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.wire.exchange import Recorder, RequestRecorder
@@ -23,6 +24,7 @@ class Registrar(Protocol):
         documents: Sequence[StoredDocument],
         keep: Callable[[], None],
         record: RequestRecorder | None = None,
+        reach: Reach | None = None,
     ) -> tuple[Finding, ...]:
         """Index ``documents`` and register ``reading``, both or neither; returns the registry's warnings.
 
@@ -33,6 +35,7 @@ class Registrar(Protocol):
                 that is refused whatever the registry holds, so that such a one leaves nothing behind.
             record: keeps audit records in the transaction that indexes the documents for good, those of an
                 ITI-42 included.
+            reach: what the submission may refer to and replace; None is everything.
 
         Raises:
             Refused: by the registry, passed on unchanged (ITI TF-2 3.41.4.1.3), or because it does not answer
@@ -55,13 +58,14 @@ class LocalRegistrar:
         documents: Sequence[StoredDocument],
         keep: Callable[[], None],
         record: Recorder | None = None,
+        reach: Reach | None = None,
     ) -> tuple[Finding, ...]:
         """Keep, register and index. Raises Refused or OSError; no row is written then."""
         draft = self._registration.draft(reading, ITI_41)
         if not errors(draft.findings):
             keep()
         with self._database.write() as connection:
-            self._registration.register(connection, draft)  # refuses a draft with errors
+            self._registration.register(connection, draft, reach)  # refuses a draft with errors
             self._index.add(connection, documents, registered=True)
             if record is not None:
                 record(connection, draft.findings)

@@ -22,6 +22,7 @@ from msim_xds.metadata import ebrim
 from msim_xds.metadata.ebrim import Reading, Stored
 from msim_xds.metadata.model import DocumentEntry
 from msim_xds.registry.concerned import submitted
+from msim_xds.registry.reach import reach_of
 from msim_xds.repository import requests
 from msim_xds.repository.assembly import Assembled, Assembly
 from msim_xds.repository.blobs import CHUNK, BlobStore, CorruptDocument
@@ -180,6 +181,7 @@ class RepositoryService:
                 [_document(entry, part) for entry, part in pairs],
                 keep=lambda: self._store.commit([part for _, part in pairs]),
                 record=request.recorder,
+                reach=reach_of(request),
             )
         finally:
             for part in intake.staged:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -16,10 +17,13 @@ from msim_xds.ihe.transactions import (
     ITI_18_GATEWAY,
     ITI_38,
     ITI_39,
+    ITI_41,
+    ITI_42,
     ITI_43,
     ITI_43_GATEWAY,
     ITI_51,
     ITI_57,
+    ITI_61,
     ITI_62,
     ITI_86,
     ITI_92,
@@ -38,6 +42,7 @@ _log: FilteringBoundLogger = structlog.get_logger()
 _GATEWAY: Final = {ITI_18_GATEWAY.name: ITI_18.name, ITI_43_GATEWAY.name: ITI_43.name}
 _READING: Final = frozenset([*_GATEWAY, *(row.name for row in (ITI_18, ITI_38, ITI_39, ITI_43, ITI_51))])
 _CHANGING: Final = frozenset(row.name for row in (ITI_57, ITI_62, ITI_86, ITI_92))
+_SUBMITTING: Final = frozenset(row.name for row in (ITI_41, ITI_42, ITI_61))
 _UNKNOWN: Final = "unknown"
 
 
@@ -68,7 +73,9 @@ class Gate:
     def _guarded(self, name: str, handler: Handler) -> Handler:
         if name in _READING:
             return lambda request: self._read(request, handler)
-        return (lambda request: self._change(request, handler)) if name in _CHANGING else handler
+        if name in _CHANGING:
+            return lambda request: self._change(request, handler)
+        return (lambda request: self._submit(request, handler)) if name in _SUBMITTING else handler
 
     def _read(self, request: Request, handler: Handler) -> Answer:
         """Carry out what only reads; what emergency access was used for is recorded before it is answered."""
@@ -91,6 +98,17 @@ class Gate:
         subject = self._subject(request)
         request.view = self._policy.view(subject)
         request.owned = None if subject.kind == SystemKind.ADMINISTRATOR else ownership(subject)
+        return handler(request)
+
+    def _submit(self, request: Request, handler: Handler) -> Answer:
+        """Carry out a submission, which may refer to what its sender finds, and replace what is its own.
+
+        What it finds is judged as if it asked by ITI-18: rules name transactions that show documents.
+        """
+        subject = self._subject(request)
+        if subject.kind != SystemKind.ADMINISTRATOR:
+            request.view = self._policy.view(replace(subject, transaction=ITI_18.name))
+            request.owned = ownership(subject)
         return handler(request)
 
     def _subject(self, request: Request) -> Subject:

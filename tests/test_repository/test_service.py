@@ -27,6 +27,7 @@ from msim_xds.ihe.transactions import ITI_41, ITI_43
 from msim_xds.metadata.ebrim import Reading
 from msim_xds.metadata.rules import Rules
 from msim_xds.registry.fragment_codec import FragmentCodec
+from msim_xds.registry.reach import Reach
 from msim_xds.registry.registration import Registration
 from msim_xds.repository import service as service_module
 from msim_xds.repository.blobs import CHUNK
@@ -317,6 +318,7 @@ class CrashBefore:
         documents: Sequence[StoredDocument],
         keep: Callable[[], None],
         record: Recorder | None = None,
+        reach: Reach | None = None,
     ) -> tuple[Finding, ...]:
         keep()
         raise Crash
@@ -331,6 +333,7 @@ class CrashInside(CrashBefore):
         documents: Sequence[StoredDocument],
         keep: Callable[[], None],
         record: Recorder | None = None,
+        reach: Reach | None = None,
     ) -> tuple[Finding, ...]:
         def dies(*args: object, **options: object) -> None:
             raise Crash

@@ -17,6 +17,7 @@ from msim_xds.database.engine import Database
 from msim_xds.database.schema import association, registry_object, stored_document
 from msim_xds.findings import Finding, Refused
 from msim_xds.metadata.ebrim import Reading
+from msim_xds.registry.reach import Reach
 from msim_xds.repository import scrub
 from msim_xds.repository.index import StoredDocument
 from msim_xds.repository.on_demand import Order
@@ -221,6 +222,7 @@ class Faulty:
         documents: Sequence[StoredDocument],
         keep: Callable[[], None],
         record: Recorder | None = None,
+        reach: Reach | None = None,
     ) -> tuple[Finding, ...]:
         self.documents.append(documents)
         if self.faults:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,16 +16,17 @@ from msim_xds.registry import emergencies
 from msim_xds.security.access.reader import SAMPLE, UnusablePolicy
 from msim_xds.server.pipeline import Pipeline
 from msim_xds.settings import Settings
-from msim_xds.wire.exchange import Answer
+from msim_xds.wire.exchange import Answer, System, SystemKind
 from tests.support import metadata
-from tests.support.metadata import APPROVED, on_demand_entry, original, submission_set
+from tests.support.metadata import APPROVED, HAS_MEMBER, RPLC, on_demand_entry, original, submission_set
 from tests.support.queries import ALL_IDS, many, one, request
 from tests.support.updates import entry_version, update
-from tests.test_repository.messages import wanted
+from tests.test_repository.messages import inline, provide, wanted
 from tests.test_repository.removing import remove_documents
 from tests.test_server.exchange_world import (
     ADMINISTRATOR,
     BOOK_A,
+    BOOK_B,
     LEVEL,
     NURSE_A,
     NURSE_B,
@@ -34,12 +37,15 @@ from tests.test_server.exchange_world import (
     caller,
     emergency,
     fetch,
+    get_all,
     ids,
+    institution,
     world,
 )
 
 RIM = "urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0"
 CODE = "00.20^^2.16.840.1.113883.3.4424.11.1.32"
+KIND = "urn:ihe:iti:2007:AssociationType"
 DE, SS, FD = "$XDSDocumentEntry", "$XDSSubmissionSet", "$XDSFolder"
 
 
@@ -198,6 +204,118 @@ def test_only_the_owner_removes(exchange: World, sent: Sent) -> None:
     exchange.done("ITI-62", removal(*everything), None, ADMINISTRATOR)
 
 
+def submission(sent: Sent, kind: str, target: str) -> bytes:
+    """A new document by hospital A, related to what is there."""
+    batch, mine = metadata.new_uuid(), metadata.new_uuid()
+    ends = (mine, target) if kind != HAS_MEMBER else (batch, target)
+    slots = {"SubmissionSetStatus": "Reference"} if kind == HAS_MEMBER else {}
+    return metadata.submit_objects(
+        submission_set(batch, patient_id=sent.patient),
+        metadata.document_entry(mine, patient_id=sent.patient),
+        original(mine, batch),
+        metadata.association(*ends, kind, slots=slots),
+    )
+
+
+FOREIGN, UNKNOWN = "belongs to another institution", "UnresolvedReferenceException"
+TO_WHAT_IS_THERE = [
+    (RPLC, "open", FOREIGN),
+    (f"{KIND}:XFRM_RPLC", "open", FOREIGN),
+    (f"{KIND}:APND", "open", None),
+    (f"{KIND}:XFRM", "open", None),
+    (HAS_MEMBER, "open", None),
+    (RPLC, "restricted", UNKNOWN),
+    (f"{KIND}:XFRM_RPLC", "restricted", UNKNOWN),
+    (f"{KIND}:APND", "restricted", UNKNOWN),
+    (f"{KIND}:XFRM", "restricted", UNKNOWN),
+    (f"{KIND}:signs", "restricted", UNKNOWN),
+    (HAS_MEMBER, "restricted", UNKNOWN),
+]
+
+
+@pytest.mark.parametrize("transaction", ["ITI-41", "ITI-42"])
+@pytest.mark.parametrize(("kind", "name", "problem"), TO_WHAT_IS_THERE)
+def test_what_a_submission_may_relate_to(
+    exchange: World, sent: Sent, transaction: str, kind: str, name: str, problem: str | None
+) -> None:
+    def body(target: str) -> bytes:
+        objects = submission(sent, kind, target)
+        if transaction == "ITI-42":
+            return objects
+        mine = re.search(rb'<rim:ExtrinsicObject id="([^"]+)"', objects)
+        assert mine is not None
+        return provide(objects, inline(mine[1].decode(), b"hello"))
+
+    target = sent.uuids[name]
+    before = ids(exchange.done("ITI-18", get_all(sent.patient), None, ADMINISTRATOR))
+    if problem is None:
+        exchange.done(transaction, body(target), NURSE_A)
+        return
+    answer = exchange.ask(transaction, body(target), NURSE_A)
+    (finding,) = answer.findings
+    if problem == FOREIGN:
+        assert problem in finding.text()
+        assert finding.code == ROWS[transaction].failure
+    else:
+        missing = metadata.new_uuid()
+        (unknown,) = exchange.ask(transaction, body(missing), NURSE_A).findings
+        assert finding.code == unknown.code == UNKNOWN
+        assert without_ids(finding.text()) == without_ids(unknown.text())
+    assert ids(exchange.done("ITI-18", get_all(sent.patient), None, ADMINISTRATOR)) == before
+    for who, system in ((NURSE_B, None), (None, ADMINISTRATOR)):
+        if kind != f"{KIND}:signs" and (system is None or kind not in (RPLC, f"{KIND}:XFRM_RPLC")):
+            exchange.done(transaction, body(target), who, system)
+
+
+def without_ids(text: str) -> str:
+    return re.sub(r"urn:uuid:[0-9a-f-]{36}", "x", text)
+
+
+def test_the_id_of_a_hidden_object_is_taken(exchange: World, sent: Sent) -> None:
+    batch = metadata.new_uuid()
+    body = metadata.submit_objects(
+        submission_set(batch, patient_id=sent.patient),
+        metadata.document_entry(sent.uuids["restricted"], patient_id=sent.patient),
+        original(sent.uuids["restricted"], batch),
+    )
+    assert exchange.refused("ITI-42", body, NURSE_A) == ["XDSRegistryMetadataError"]
+
+
+def test_a_system_without_a_user_replaces_the_documents_of_its_institutions(
+    exchange: World, sent: Sent
+) -> None:
+    """Also those that no rule would show it."""
+    hospital = System("his", SystemKind.HOSPITAL, institutions=frozenset([institution(BOOK_B)]))
+    other = replace(hospital, institutions=frozenset([institution(BOOK_A)]))
+
+    def body(name: str) -> bytes:
+        objects = submission(sent, RPLC, sent.uuids[name])
+        return objects.replace(BOOK_A.encode(), BOOK_B.encode())
+
+    for name in ("open", "restricted"):
+        answer = exchange.ask("ITI-42", body(name), None, other)
+        assert answer.status.endswith(":Failure")
+        exchange.done("ITI-42", body(name), None, hospital)
+
+
+def test_an_on_demand_entry_of_others_is_not_replaced(exchange: World, sent: Sent) -> None:
+    def entry(**options: object) -> str:
+        codes = {"typeCode": SUMMARY}
+        return on_demand_entry(patient_id=sent.patient, codes=codes, **options)  # type: ignore[arg-type]
+
+    def body(*objects: str) -> bytes:
+        return metadata.submit_objects(submission_set(patient_id=sent.patient), *objects, original())
+
+    uuid_ = metadata.new_uuid()
+    first = metadata.submit_objects(
+        submission_set(patient_id=sent.patient), entry(id=uuid_), original(uuid_)
+    ).replace(BOOK_A.encode(), BOOK_B.encode())
+    exchange.done("ITI-61", first, None)
+    again = body(entry(), metadata.association("Document01", uuid_, RPLC))
+    assert exchange.refused("ITI-61", again, NURSE_A) == ["XDSRegistryError"]
+    exchange.done("ITI-61", body(entry(), metadata.association("Document01", uuid_, RPLC)), NURSE_B)
+
+
 def test_emergencies_need_role_and_reason(exchange: World, sent: Sent) -> None:
     body = request("FindDocuments", queries(sent)["FindDocuments"], returns="ObjectRef")
     assert exchange.refused("ITI-18", body, emergency(reason="")) == ["XDSRegistryError"]
@@ -235,9 +353,8 @@ def test_every_transaction_is_judged_or_known_not_to_be(exchange: World) -> None
     judged = {
         name for name, guarded in gate.before(dict.fromkeys(ROWS, handler)).items() if guarded is not handler
     }
-    submissions = {"ITI-41", "ITI-42", "ITI-61"}
     about_patients = {name for name in ROWS if name.startswith(("ITI-44", "ITI-55"))}
-    assert ROWS.keys() - judged == submissions | about_patients
+    assert ROWS.keys() - judged == about_patients
 
 
 def test_named_roles_see_what_is_restricted(exchange: World, sent: Sent) -> None:
