@@ -15,16 +15,18 @@ from msim_xds.federation.answers import RemoteUnavailable
 from msim_xds.federation.asking import ask
 from msim_xds.federation.community import Correlation, Errand
 from msim_xds.federation.line import Line
+from msim_xds.federation.onward import Onward
 from msim_xds.federation.partners import LoadedPartner
 from msim_xds.federation.xca import line_options
 from msim_xds.ihe.discovery import XCPD
-from msim_xds.ihe.names import SOAP
+from msim_xds.ihe.names import SOAP, ResponseStatus
 from msim_xds.ihe.transactions import ITI_55
 from msim_xds.metadata import discovery as messages
 from msim_xds.metadata.discovery import Candidate
 from msim_xds.metadata.identity import Demographics, cx
 from msim_xds.registry.correlations import Correlations, Known
 from msim_xds.settings import MIB, LimitSettings
+from msim_xds.wire.exchange import NOTHING_KNOWN
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -93,11 +95,14 @@ class Discovery:
         person = self._people.person(patient)
         query = messages.query(patient, person, self._home, self._table.homes[0], now)
         assertion = b"" if self._table.assertion == "never" else errand.assertion
-        answer = ask(self._line, ITI_55, [etree.tostring(query)], errand.deadline, assertion, _LIMITS)
-        try:
-            candidates = messages.read_answer(answer)
-        except ValueError as error:
-            raise RemoteUnavailable(self._line.url, str(error)) from None
+        sent = Onward(errand.request, ITI_55, self._line.url, NOTHING_KNOWN, query)
+        with sent.failing():
+            answer = ask(self._line, ITI_55, [etree.tostring(query)], errand.deadline, assertion, _LIMITS)
+            try:
+                candidates = messages.read_answer(answer)
+            except ValueError as error:
+                raise RemoteUnavailable(self._line.url, str(error)) from None
+        sent.answered(ResponseStatus.SUCCESS, ())
         return self._chosen(candidates), min(_time_to_live(answer, now), self._longest)
 
     def _chosen(self, candidates: Sequence[Candidate]) -> list[Known]:

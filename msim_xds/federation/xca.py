@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from lxml import etree
 
-from msim_xds.federation.answers import RemoteUnavailable, document_responses, payload, registry_answer
+from msim_xds.federation.answers import (
+    RegistryAnswer,
+    RemoteUnavailable,
+    document_responses,
+    payload,
+    registry_answer,
+)
 from msim_xds.federation.asking import ask, post
 from msim_xds.federation.community import (
     Errand,
@@ -20,6 +26,7 @@ from msim_xds.federation.community import (
     Wanted,
 )
 from msim_xds.federation.line import Line, LineOptions, Reply
+from msim_xds.federation.onward import Onward, delivered, undelivered
 from msim_xds.federation.partners import LoadedPartner
 from msim_xds.federation.patient_mapping import KnownPatients, patient_slot
 from msim_xds.findings import shorten
@@ -106,23 +113,18 @@ class XcaCommunity:
             RemoteError: no answer, or none that can be used.
         """
         line = self._retrieve_line
-        reply = post(
-            line,
-            ITI_39,
-            _document_requests(wanted),
-            errand.deadline,
-            self._assertion(errand, line),
-            as_mtom=self.table.retrieve_form == "mtom",
-        )
+        assertion = self._assertion(errand, line)
+        sent = Onward(errand.request, ITI_39, line.url, undelivered(wanted))
+        as_mtom = self.table.retrieve_form == "mtom"
+        with sent.failing():
+            reply = post(
+                line, ITI_39, _document_requests(wanted), errand.deadline, assertion, as_mtom=as_mtom
+            )
         try:
-            if (reply.length or 0) > self.table.limits.retrieve_bytes:
-                raise RemoteUnavailable(
-                    line.url, f"its answer is over {self.table.limits.retrieve_bytes} bytes"
-                )
-            incoming = self._opened(reply, line)
-            element = payload(incoming.root, ITI_39, line.url)
-            answer = registry_answer(element, line.url)
-            documents = self._documents(element, incoming, reply, wanted)
+            with sent.failing():
+                answer, documents = self._delivered(reply, line, wanted)
+            found = delivered(wanted, [each.wanted for each in documents])
+            sent.answered(answer.status, answer.findings, found)
         except BaseException:
             reply.close()
             raise
@@ -136,13 +138,26 @@ class XcaCommunity:
         line = self._query_line
         body = [etree.tostring(query, with_tail=False)]
         assertion = self._assertion(errand, line)
-        element = ask(line, ITI_38, body, errand.deadline, assertion, self._query_limits)
-        answer = registry_answer(element, line.url)
-        members = element.find(_OBJECTS)
-        objects = [] if members is None else list(members)
-        if len(objects) > self.table.limits.objects:
-            raise RemoteUnavailable(line.url, f"its answer has over {self.table.limits.objects} objects")
+        sent = Onward(errand.request, ITI_38, line.url, errand.request.concerns, query)
+        with sent.failing():
+            element = ask(line, ITI_38, body, errand.deadline, assertion, self._query_limits)
+            answer = registry_answer(element, line.url)
+            members = element.find(_OBJECTS)
+            objects = [] if members is None else list(members)
+            if len(objects) > self.table.limits.objects:
+                raise RemoteUnavailable(line.url, f"its answer has over {self.table.limits.objects} objects")
+        sent.answered(answer.status, answer.findings)
         return FoundObjects(answer.status, answer.findings, objects)
+
+    def _delivered(
+        self, reply: Reply, line: Line, wanted: Sequence[Wanted]
+    ) -> tuple[RegistryAnswer, list[StreamedDocument]]:
+        """What a retrieval's answer says before its documents. Raises RemoteError."""
+        if (reply.length or 0) > self.table.limits.retrieve_bytes:
+            raise RemoteUnavailable(line.url, f"its answer is over {self.table.limits.retrieve_bytes} bytes")
+        incoming = self._opened(reply, line)
+        element = payload(incoming.root, ITI_39, line.url)
+        return registry_answer(element, line.url), self._documents(element, incoming, reply, wanted)
 
     def _assertion(self, errand: Errand, line: Line) -> bytes:
         """What goes along of the caller's. Raises RemoteUnavailable where it must and there is none."""

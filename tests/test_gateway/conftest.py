@@ -62,7 +62,9 @@ def open_community(data: Path, database_url: str = "", home: str = HOME, **secti
     node = open_node(settings)
     neighbours = setup.open_neighbours(settings, node.our_patients())
     locations = setup.error_locations(settings)
-    app = build_front(settings, node.handlers(neighbours), node.store, node.ready, homes=locations)
+    app = build_front(
+        settings, node.handlers(neighbours), node.store, node.ready, trail=node.trail, homes=locations
+    )
     return CommunityNode(node, app, neighbours)
 
 

@@ -24,6 +24,7 @@ from msim_xds.federation.answers import (
 )
 from msim_xds.federation.client import DocumentConsumer, DocumentRequest, ReturnType, call
 from msim_xds.federation.community import Errand, FoundDocuments, FoundObjects, StreamedDocument, Wanted
+from msim_xds.federation.onward import Onward, delivered, undelivered
 from msim_xds.federation.p1 import tokens
 from msim_xds.federation.p1.addresses import AddressBook, AddressUnknown
 from msim_xds.federation.p1.identifiers import as_written
@@ -32,7 +33,7 @@ from msim_xds.federation.p1.tokens import Tokens
 from msim_xds.federation.transport import Channel, Options
 from msim_xds.findings import Finding
 from msim_xds.ihe.names import RIM, ResponseStatus
-from msim_xds.ihe.transactions import ITI_18
+from msim_xds.ihe.transactions import ITI_18, ITI_43
 from msim_xds.p1_settings import P1Settings
 from msim_xds.repository.spool import Spool
 from msim_xds.security.xua import attributes
@@ -105,7 +106,7 @@ class P1Community:
         for element in asked.iter(_ADHOC_QUERY):
             element.attrib.pop("home", "")
         patient = as_written(_patient(asked))
-        answer = self._found(asked, self._options(errand, patient))
+        answer = self._found(asked, self._options(errand, patient), errand)
         for element in answer.elements:
             element.set("home", self._home)
         return FoundObjects(answer.status, answer.findings, answer.elements)
@@ -137,11 +138,18 @@ class P1Community:
         room = sum(each.size or 0 for each in documents)
         return FoundDocuments(status, findings, documents, room, directory.cleanup)
 
-    def _found(self, query: _Element, options: Options) -> QueryAnswer:
+    def _found(self, query: _Element, options: Options, errand: Errand) -> QueryAnswer:
         url = self._settings.base + self._settings.iti18
-        with Channel(url, options) as channel, TemporaryDirectory(prefix="msim-xds-") as directory:
+        sent = Onward(errand.request, ITI_18, url, errand.request.concerns, query)
+        with (
+            sent.failing(),
+            Channel(url, options) as channel,
+            TemporaryDirectory(prefix="msim-xds-") as directory,
+        ):
             message = call(channel, ITI_18, _SKELETON, Spool(Path(directory)), query)
-            return query_answer(payload(message.root, ITI_18, url), url, options.limits)
+            answer = query_answer(payload(message.root, ITI_18, url), url, options.limits)
+        sent.answered(answer.status, answer.findings)
+        return answer
 
     def _from(
         self, part: Sequence[Wanted], provider: Provider, options: Options, directory: Path, errand: Errand
@@ -150,7 +158,9 @@ class P1Community:
         requests = [DocumentRequest(each.repository_unique_id, each.document_unique_id) for each in part]
         try:
             url = self._addresses.find(part[0].repository_unique_id, provider)
-            with DocumentConsumer("", url, self._in_time(options, errand)) as consumer:
+            in_time = self._in_time(options, errand)
+            sent = Onward(errand.request, ITI_43, url, undelivered(part))
+            with sent.failing(), DocumentConsumer("", url, in_time) as consumer:
                 answer = consumer.retrieve(requests, directory)
         except AddressUnknown as error:
             return [], [_undelivered(each, "XDSUnknownRepositoryId", str(error)) for each in part]
@@ -162,6 +172,7 @@ class P1Community:
             for document in answer.documents
             if document.document_unique_id in by_id
         ]
+        sent.answered(answer.status, answer.findings, delivered(part, [each.wanted for each in found]))
         return found, list(answer.findings)
 
     def _options(self, errand: Errand, patient: str) -> Options:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from msim_xds.settings import LimitSettings, RegistrySettings, Settings
 from msim_xds.testing.p1 import Double
 from msim_xds.testing.p1.server import REPOSITORY, SOURCE
 from msim_xds.wire import safexml
-from msim_xds.wire.exchange import Addressing, Caller, Request
+from msim_xds.wire.exchange import Addressing, Caller, Concerns, Request
+from tests.support.atna import trail
 from tests.support.metadata import document_entry, new_oid, original, submission_set, submit_objects
 from tests.support.saml import attribute, draft, sign, statement
 from tests.test_federation.test_p1.world import World, new_patient
@@ -146,6 +148,37 @@ def test_documents_come_from_the_provider_whose_address_p1_knows(double: Double,
     assert "unknown repository 1.2.3" in finding.problem
     found.close()
     assert list((tmp_path / "p1-spool").iterdir()) == []
+
+
+def test_what_p1_is_asked_is_recorded(double: Double, tmp_path: Path, database_url: str) -> None:
+    patient = new_patient()
+    unique_id = _at_p1(double, tmp_path, patient)
+    asking = errand(patient)
+    asking.request.concerns = Concerns((patient,))
+    audited = Settings(data=tmp_path / "node", database={"url": database_url}, audit={"enabled": True})  # type: ignore[arg-type]
+    with closing(open_node(audited)) as node:
+        assert node.trail is not None
+        asking.request.recorder = node.trail.witness(asking.request)
+        made = community(double, tmp_path)
+        made.query(find(patient), asking)
+        missing = Wanted(HOME, REPOSITORY, "4.5.6")
+        made.retrieve([Wanted(HOME, REPOSITORY, unique_id), missing], asking).close()
+        made.retrieve([Wanted(HOME, "1.2.3", "4.5.6")], asking).close()  # nobody could be asked
+        double.before_answer = lambda path: time.sleep(3) if path.endswith("XDSRegistry") else None
+        with pytest.raises(RemoteUnavailable):
+            made.query(find(patient), replace(asking, deadline=time.monotonic() + 1))
+        records = trail(node.database)
+    assert [each.short for each in records] == [
+        ("110112", "ITI-18", "E", "0"),
+        ("110107", "ITI-43", "C", "0"),
+        ("110107", "ITI-43", "C", "8"),
+        ("110112", "ITI-18", "E", "8"),
+    ]
+    asked, got, not_got, silent = records
+    assert asked.patients == silent.patients == [patient]
+    assert asked.ids("ITI-18") == [FIND]
+    assert (got.ids("9"), not_got.ids("9")) == ([unique_id], ["4.5.6"])
+    assert asked.participants[-1]["UserID"].startswith(double.url)
 
 
 def test_a_repository_without_address_is_unknown(double: Double, tmp_path: Path) -> None:
