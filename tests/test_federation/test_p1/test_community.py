@@ -155,7 +155,7 @@ def test_what_p1_is_asked_is_recorded(double: Double, tmp_path: Path, database_u
     unique_id = _at_p1(double, tmp_path, patient)
     asking = errand(patient)
     asking.request.concerns = Concerns((patient,))
-    audited = Settings(data=tmp_path / "node", database={"url": database_url}, audit={"enabled": True})  # type: ignore[arg-type]
+    audited = Settings(data=tmp_path / "node", database={"url": database_url}, audit={"enabled": True})
     with closing(open_node(audited)) as node:
         assert node.trail is not None
         asking.request.recorder = node.trail.witness(asking.request)
@@ -164,7 +164,7 @@ def test_what_p1_is_asked_is_recorded(double: Double, tmp_path: Path, database_u
         missing = Wanted(HOME, REPOSITORY, "4.5.6")
         made.retrieve([Wanted(HOME, REPOSITORY, unique_id), missing], asking).close()
         made.retrieve([Wanted(HOME, "1.2.3", "4.5.6")], asking).close()  # nobody could be asked
-        double.before_answer = lambda path: time.sleep(3) if path.endswith("XDSRegistry") else None
+        double.before_answer = lambda path: time.sleep(3) if path == audited.p1.iti18 else None
         with pytest.raises(RemoteUnavailable):
             made.query(find(patient), replace(asking, deadline=time.monotonic() + 1))
         records = trail(node.database)
