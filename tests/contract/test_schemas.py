@@ -14,10 +14,15 @@ from lxml import etree
 from msim_xds.ihe.descriptions import BY_TRANSACTION, DESCRIPTIONS
 from msim_xds.ihe.transactions import (
     ITI_18,
+    ITI_18_GATEWAY,
+    ITI_38,
+    ITI_39,
     ITI_41,
     ITI_42,
     ITI_43,
+    ITI_43_GATEWAY,
     ITI_51,
+    ITI_55,
     ITI_57,
     ITI_61,
     ITI_62,
@@ -25,7 +30,8 @@ from msim_xds.ihe.transactions import (
     ITI_92,
     Transaction,
 )
-from tests.support import metadata, updates
+from tests.contract.conftest import HOME
+from tests.support import metadata, updates, xcpd
 from tests.support.metadata import (
     APPROVED,
     DEPRECATED,
@@ -169,8 +175,8 @@ def on_demand() -> Message:
     return simple(ITI_61, submit_objects(submission_set(), metadata.on_demand_entry(), original()))
 
 
-def fetch(*requests: str) -> Message:
-    return mtom(envelope(retrieve(*requests).decode(), ITI_43.action))
+def fetch(*requests: str, row: Transaction = ITI_43) -> Message:
+    return mtom(envelope(retrieve(*requests).decode(), row.action))
 
 
 def send(server: ServerProcess, row: Transaction, message: Message) -> Response:
@@ -299,6 +305,43 @@ MESSAGES: dict[str, tuple[Transaction, Callable[[], Message], str, set[str]]] = 
         f"{STATUS}Failure",
         {"RegistryError"},
     ),
+    "ITI-38 objects": (
+        ITI_38,
+        lambda: simple(ITI_38, find_documents()),
+        f"{STATUS}Success",
+        {"ExtrinsicObject"},
+    ),
+    "ITI-38 failure": (
+        ITI_38,
+        lambda: simple(ITI_38, request("urn:uuid:none", home="urn:oid:1.2.3")),
+        f"{STATUS}Failure",
+        {"RegistryError", "RegistryObjectList"},
+    ),
+    "ITI-39 success": (
+        ITI_39,
+        lambda: fetch(wanted(REPOSITORY, UNIQUE_ID, HOME), row=ITI_39),
+        f"{STATUS}Success",
+        {"Document", "HomeCommunityId"},
+    ),
+    "ITI-39 failure": (ITI_39, lambda: fetch(HERE, row=ITI_39), f"{STATUS}Failure", {"RegistryError"}),
+    "ITI-18 gateway objects": (
+        ITI_18_GATEWAY,
+        lambda: simple(ITI_18, find_documents()),
+        f"{STATUS}Success",
+        {"ExtrinsicObject"},
+    ),
+    "ITI-18 gateway failure": (
+        ITI_18_GATEWAY,
+        lambda: simple(ITI_18, request("GetDocuments", home="urn:oid:1.2.3")),
+        f"{STATUS}Failure",
+        {"RegistryError", "RegistryObjectList"},
+    ),
+    "ITI-43 gateway partial": (
+        ITI_43_GATEWAY,
+        lambda: fetch(HERE, wanted(REPOSITORY, UNIQUE_ID, HOME)),
+        PARTIAL,
+        {"Document", "HomeCommunityId", "RegistryError"},
+    ),
 }
 
 
@@ -317,6 +360,24 @@ def test_answer_is_valid(server: ServerProcess, schemas: dict[str, etree.XMLSche
     names = {etree.QName(each).localname for each in element.iter()}
     assert expected <= names
     assert ("RegistryError" in names) == ("RegistryError" in expected)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "outcome"),
+    [
+        (xcpd.subject_id((xcpd.PESEL, PATIENT.partition("^")[0])), "OK"),
+        (xcpd.subject_id((xcpd.PESEL, "0")), "NF"),
+        (xcpd.gender("F"), "AE"),
+    ],
+)
+def test_discovery_is_valid(
+    server: ServerProcess, schemas: dict[str, etree.XMLSchema], parameters: str, outcome: str
+) -> None:
+    element = payload(send(server, ITI_55, simple(ITI_55, xcpd.query(parameters).encode())))
+    schemas[BY_TRANSACTION[ITI_55.name].file].assertValid(element)
+    code = element.find(".//{*}queryResponseCode")
+    assert code is not None
+    assert code.get("code") == outcome
 
 
 def test_answer_holds_both_statuses(server: ServerProcess) -> None:
