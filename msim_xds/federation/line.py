@@ -219,7 +219,7 @@ class Line:
             if connection.sock is None:
                 connection.connect()
             sock = connection.sock
-            sock.settimeout(self._options.silence_s)
+            connection.timeout = self._options.silence_s  # urllib3 sets it on the socket, twice
             connection.request(
                 "POST",
                 self._path,

@@ -145,6 +145,18 @@ def test_a_partner_that_refuses_connections(tmp_path: Path) -> None:
         assert THEIRS in context
 
 
+def test_an_answer_may_take_longer_than_a_connection(tmp_path: Path) -> None:
+    def think(connection: socket.socket) -> None:
+        time.sleep(0.6)
+        connection.sendall(whole(found("")))
+
+    with (
+        Faulty(think) as partner,
+        gateway(tmp_path, partner_toml("p", THEIRS, partner.url, "connect_timeout_s = 0.3")) as here,
+    ):
+        assert status(ask(here)[0]) == SUCCESS
+
+
 @pytest.mark.parametrize(("setting", "expected"), [("PartialSuccess", PARTIAL), ("Failure", FAILURE)])
 def test_status_when_nothing_was_found_and_one_failed(tmp_path: Path, setting: str, expected: str) -> None:
     with (
