@@ -250,7 +250,7 @@ def _show(told: Told) -> None:
             place.found_by,
             str(len(told.unique_ids(place))),
             told.status(place),
-            f"{told.times[place.name]:.0f}",
+            f"{told.times[place.name]:.0f}" if place.name in told.times else "too long",
         )
         for place in PLACES
     ]
