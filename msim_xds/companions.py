@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from msim_xds.app import now, open_audit, open_identity, open_node
+from msim_xds.audit.refusals import refusals
 from msim_xds.audit.setup import Caretaker
 from msim_xds.mllp.feed import Feed
 from msim_xds.mllp.listener import Listener
@@ -26,9 +27,13 @@ def run_feed(
         OSError: the data directory or the files for TLS cannot be used.
         RuntimeError: the database was made by a newer version.
     """
-    with open_identity(settings) as identity, open_audit(settings) as trail:
+    with (
+        open_identity(settings) as identity,
+        open_audit(settings) as trail,
+        refusals(trail) as refused,
+    ):
         feed = Feed(identity, settings.mllp.character_set, now, trail)
-        listener = Listener(listening, feed.answer, settings.mllp)
+        listener = Listener(listening, feed.answer, settings.mllp, refused)
         threading.Thread(target=_stop_after, args=(stop, listener), daemon=True).start()
         ready()
         listener.serve()

@@ -27,6 +27,7 @@ _VERIFY: Final = {
 _EXCHANGES: Final = frozenset(["kx-ecdhe", "kx-dhe", "kx-any"])
 _AUTHENTICATIONS: Final = frozenset(["auth-rsa", "auth-ecdsa", "auth-any"])
 _PEM: Final = b"-----BEGIN "
+_NO_CERTIFICATE: Final = "PEER_DID_NOT_RETURN_A_CERTIFICATE"
 
 
 class UnusableTls(ValueError):
@@ -179,3 +180,17 @@ def _naming(settings: str, *files: Path | None) -> Iterator[None]:
         raise UnusableTls(f"{settings}: {error.filename or named}: {error.strerror}") from None
     except ValueError:
         raise UnusableTls(f"{settings}: {named}: neither PEM nor DER of what it should be") from None
+
+
+def is_about_certificate(error: Exception) -> bool:
+    """Whether a handshake failed because the other node is not authenticated (ITI TF-2 3.19)."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return True
+    return isinstance(error, ssl.SSLError) and error.reason == _NO_CERTIFICATE
+
+
+def reason_of(error: Exception) -> str:
+    """Why a handshake failed, in OpenSSL's words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return str(error.verify_message)
+    return (error.reason if isinstance(error, ssl.SSLError) else "") or type(error).__name__

@@ -131,10 +131,17 @@ class RequestWitness(Witness):
     def emergency(self, reason: str) -> None:
         """Record that its user declares an emergency, for each patient known by now; durable on return.
 
+        Where none is known yet it is for each patient of the documents that the request names.
+
         Raises:
             TimeoutError, OSError: the database cannot do it now; no access must be given.
         """
-        patients = self._request.concerns.patients
+        concerns = self._request.concerns
+        patients = concerns.patients
+        if self._names_documents and not patients:
+            known = self._trail.with_patients(concerns)
+            holders = {each.patient for each in (*known.done, *known.refused)}
+            patients = tuple(sorted(holders - {""}))
         scene = self._trail.scene(self._row, self._request)
         self._trail.keep([_entry(each) for each in alerts.emergency(scene, patients, reason)])
 

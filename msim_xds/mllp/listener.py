@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from msim_xds.mllp.framing import Frame, FrameReader, framed
 from msim_xds.settings import MllpSettings
+from msim_xds.tls import is_about_certificate, reason_of
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -24,6 +25,7 @@ _CHUNK: Final = 65536
 _PAUSE_S: Final = 0.2  # where the system has no file or thread left for a connection
 _STOP_S: Final = 20.0
 
+Refused = Callable[[str, str], None]
 Answer = Callable[[Frame, str], bytes]
 """The acknowledgement of a message that came from this address."""
 
@@ -64,16 +66,24 @@ class Listener:
         listening: a socket that listens; it stays the caller's.
         answer: makes the acknowledgement of a message.
         settings: limits and TLS.
+        refused: told address and reason where a peer's certificate is refused or missing. Must not wait.
 
     Raises:
         OSError: the files for TLS cannot be used.
     """
 
-    def __init__(self, listening: socket.socket, answer: Answer, settings: MllpSettings) -> None:
+    def __init__(
+        self,
+        listening: socket.socket,
+        answer: Answer,
+        settings: MllpSettings,
+        refused: Refused | None = None,
+    ) -> None:
         self._listening = listening
         self._answer = answer
         self._settings = settings
         self._tls = tls_context(settings)
+        self._refused = refused
         self._free = threading.BoundedSemaphore(settings.connections)
         self._changing = threading.Lock()
         self._open: dict[threading.Thread, socket.socket] = {}
@@ -124,7 +134,7 @@ class Listener:
         reader = FrameReader(self._settings.message_bytes)
         reason = "closed"
         try:
-            with self._secured(connection) as secured:
+            with self._secured(connection, address) as secured:
                 self._converse(secured, reader, address)
         except TimeoutError:
             reason = "no whole message in time" if reader.inside else "idle"
@@ -137,14 +147,16 @@ class Listener:
         if reason not in ("closed", "idle") or reader.strays or reader.inside:
             _log.warning("feed connection", address=address, end=reason, strays=reader.strays)
 
-    def _secured(self, connection: socket.socket) -> socket.socket:
+    def _secured(self, connection: socket.socket, address: str) -> socket.socket:
         connection.settimeout(self._settings.message_timeout_s)
         if self._tls is None:
             return connection
         try:
             secured = self._tls.wrap_socket(connection, server_side=True)
-        except OSError:
+        except OSError as error:
             connection.close()
+            if self._refused is not None and is_about_certificate(error):
+                self._refused(address, reason_of(error))
             raise
         self._note(threading.current_thread(), secured)
         return secured

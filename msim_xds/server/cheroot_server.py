@@ -17,6 +17,8 @@ from cheroot.ssl import Adapter
 from cheroot.wsgi import Server
 from structlog.typing import FilteringBoundLogger
 
+from msim_xds.audit.refusals import Refusals
+from msim_xds.audit.trail import Trail
 from msim_xds.server.handshakes import Handshakes
 from msim_xds.server.peer import CLIENT_CERTIFICATE
 from msim_xds.settings import ServerSettings
@@ -122,6 +124,7 @@ class HttpServer(Server):
         settings: where it listens.
         application: the WSGI callable.
         tls: section ``tls``; without a certificate connections are plain.
+        trail: records clients whose certificates are refused; None where nothing is recorded.
 
     Raises:
         UnusableTls: what is wrong with the section, and in which file.
@@ -131,7 +134,13 @@ class HttpServer(Server):
     keep_alive_conn_limit = _IDLE_CONNECTIONS
     max_request_header_size = _HEADER_BYTES
 
-    def __init__(self, settings: ServerSettings, application: Any, tls: TlsSettings) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        settings: ServerSettings,
+        application: Any,  # noqa: ANN401
+        tls: TlsSettings,
+        trail: Trail | None = None,
+    ) -> None:
         super().__init__(
             str(settings.uds) if settings.uds else (settings.host, settings.port),
             application,
@@ -142,15 +151,21 @@ class HttpServer(Server):
             shutdown_timeout=_STOP_TIMEOUT_S,
         )
         self._handshakes: Handshakes | None = None
+        self._refusals: Refusals | None = None
         self.contexts: Contexts | None = None
         if tls.certificate is not None:
             self.contexts = Contexts(tls)
             self.ssl_adapter = _Adapter(self.contexts)
-            self._handshakes = Handshakes(tls.handshake_timeout_s, tls.handshakes)
+            if trail is not None:
+                self._refusals = Refusals(trail.node_refused)
+            told = None if self._refusals is None else self._refusals.add
+            self._handshakes = Handshakes(tls.handshake_timeout_s, tls.handshakes, told)
 
     def prepare(self) -> None:
         """Listen."""
         super().prepare()
+        if self._refusals is not None:
+            self._refusals.start()
         if self._handshakes is not None:
             self._handshakes.start()
 
@@ -159,6 +174,8 @@ class HttpServer(Server):
         super().stop()
         if self._handshakes is not None:
             self._handshakes.stop()
+        if self._refusals is not None:
+            self._refusals.stop()
 
     def process_conn(self, conn: _Connection) -> None:
         """Serve a connection that has something to say, after its handshake."""

@@ -104,7 +104,7 @@ class Front:
         self._inline = settings.validation.tolerances().inline_documents
         self._certificate_of = certificates(settings)
         self._door = door
-        self._trail = trail
+        self.trail: Final = trail
         common = _turns(settings.server.threads)
         # Who mostly waits for other communities must not keep those out who are served from here.
         waiting = _turns(settings.gateway.requests)
@@ -178,10 +178,10 @@ class Front:
             with door.admitted(certificate) as system:
                 return self._soap(endpoint, environ, certificate, system)
         except SoapFault as fault:
-            if self._trail is not None and not isinstance(fault, Throttled):
+            if self.trail is not None and not isinstance(fault, Throttled):
                 facts = described(certificate)
                 address = environ.get("REMOTE_ADDR", "")
-                self._trail.node_refused(address, facts["reason"], facts.get("subject", ""))
+                self.trail.node_refused(address, facts["reason"], facts.get("subject", ""))
             with suppress(BadPackage):
                 Body(environ, self._body_timeout_s).drain()
             again = [("Retry-After", str(fault.retry_s))] if isinstance(fault, Throttled) else []

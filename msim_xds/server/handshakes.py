@@ -16,12 +16,15 @@ from typing import Final
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from msim_xds.tls import is_about_certificate, reason_of
+
 _log: FilteringBoundLogger = structlog.get_logger()
 
 _TICK_S: Final = 0.5
 _LINGER_S: Final = 2.0
 _CHUNK: Final = 65536
 
+Refused = Callable[[str, str], None]
 Finished = Callable[[bool], None]
 """Told once how a handshake ended: True when the peer may speak. Must not raise."""
 
@@ -41,11 +44,13 @@ class Handshakes:
     Args:
         timeout_s: the longest of them.
         most: how many at a time.
+        refused: told address and reason where the peer's certificate is refused or missing. Must not wait.
     """
 
-    def __init__(self, timeout_s: float, most: int) -> None:
+    def __init__(self, timeout_s: float, most: int, refused: Refused | None = None) -> None:
         self._timeout_s = timeout_s
         self._most = most
+        self._refused = refused
         self._arrived: deque[_Handshake] = deque()
         self._running: dict[int, _Handshake] = {}
         self._stopping = False
@@ -124,7 +129,9 @@ class Handshakes:
         self, selector: selectors.BaseSelector, handshake: _Handshake, error: OSError | ValueError
     ) -> None:
         """Wait a moment for the peer to read the alert; closed at once, the connection could lose it."""
-        _tell(handshake, error)
+        reason = _tell(handshake, error)
+        if self._refused is not None and is_about_certificate(error):
+            self._refused(handshake.address, reason)
         handshake.refused = True
         handshake.deadline = time.monotonic() + _LINGER_S
         try:
@@ -155,10 +162,11 @@ class Handshakes:
         handshake.finished(succeeded)
 
 
-def _tell(handshake: _Handshake, error: OSError | ValueError) -> None:
-    """A refused certificate is a warning; port scans and broken connections are not."""
+def _tell(handshake: _Handshake, error: OSError | ValueError) -> str:
+    """The reason, logged. A refused certificate is a warning; port scans and broken connections are not."""
+    reason = reason_of(error)
     if isinstance(error, ssl.SSLCertVerificationError):
-        _log.warning("client certificate refused", address=handshake.address, reason=error.verify_message)
-        return
-    reason = error.reason if isinstance(error, ssl.SSLError) else type(error).__name__
-    _log.info("TLS handshake failed", address=handshake.address, reason=reason or type(error).__name__)
+        _log.warning("client certificate refused", address=handshake.address, reason=reason)
+        return reason
+    _log.info("TLS handshake failed", address=handshake.address, reason=reason)
+    return reason

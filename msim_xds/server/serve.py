@@ -25,6 +25,7 @@ from msim_xds.security.xua import setup
 from msim_xds.server import log, peer
 from msim_xds.server.cheroot_server import HttpServer
 from msim_xds.server.companion import Companion, listen
+from msim_xds.server.front import Front
 from msim_xds.server.wsdl import public_url
 from msim_xds.settings import PatientPolicy, RepositorySettings, Settings
 from msim_xds.tls import Contexts
@@ -198,7 +199,9 @@ def _serve_granian(settings: Settings, target: str) -> None:
 
 
 def _serve_cheroot(settings: Settings, target: str) -> None:
-    server = HttpServer(settings.server, pkgutil.resolve_name(target)(), settings.tls)
+    application = pkgutil.resolve_name(target)()
+    trail = application.trail if isinstance(application, Front) else None
+    server = HttpServer(settings.server, application, settings.tls, trail)
     signals: SimpleQueue[int] = SimpleQueue()  # which signal handlers may put into
     for number in (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if server.contexts else ())):
         signal.signal(number, lambda number, _frame: signals.put(number))

@@ -36,6 +36,7 @@ _REASONS: Final = {
     Decision.INDETERMINATE: "P1 could not decide on access to this document (SOZ: Indeterminate)",
 }
 _NO_ANSWER: Final = "P1 was asked whether access is permitted and did not answer; ask again later"
+_NO_REASON: Final = "emergency by its purpose of use, without a decision of P1"
 _NO_ASSERTION: Final = "only with an assertion of P1 is access to this document decided"
 
 
@@ -59,7 +60,11 @@ class ConsentOfP1:
         self._repository = repository
 
     def refused(self, request: Request, wanted: Sequence[Wanted]) -> Mapping[Wanted, Finding]:
-        """What SOZ does not permit, and everything where it cannot be asked."""
+        """What SOZ does not permit, and everything where it cannot be asked.
+
+        Raises:
+            TimeoutError, OSError: an emergency cannot be recorded, so nothing may be handed out.
+        """
         ours = [each for each in wanted if each.repository_unique_id == self._repository]
         assertion = self._assertion(request)
         if not ours:
@@ -68,7 +73,7 @@ class ConsentOfP1:
             always = self._settings.decisions == "always"
             return {each: _finding(each, _REFUSED, _NO_ASSERTION) for each in ours} if always else {}
         if self._settings.emergency_without_soz and self._is_emergency(request):
-            _log.warning("emergency access without a decision of P1", documents=len(ours))
+            _tell(request, len(ours))
             return {}
         return self._asked(ours, etree.tostring(assertion, with_tail=False))
 
@@ -101,6 +106,14 @@ class ConsentOfP1:
 
     def _ask(self, wanted: Sequence[Wanted], assertion: bytes) -> Decision:
         return self._decisions.ask([each.unique_id for each in wanted], assertion, self._provider)
+
+
+def _tell(request: Request, documents: int) -> None:
+    """Say that an emergency opens documents; where the gate has let it pass as one, the gate records it."""
+    _log.warning("emergency access without a decision of P1", documents=documents)
+    if request.recorder is not None and not request.emergency:
+        reason = "" if request.caller is None else request.caller.reason.strip()
+        request.recorder.emergency(reason or _NO_REASON)
 
 
 def _finding(wanted: Wanted, code: str, problem: str) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 from cheroot.wsgi import Server
 
-from msim_xds.app import now, open_node
+from msim_xds.app import Node, now, open_node
+from msim_xds.audit.trail import Trail
 from msim_xds.federation.answers import RemoteFault, RetrieveAnswer
 from msim_xds.federation.client import DocumentConsumer, DocumentRequest, DocumentSource, Options
 from msim_xds.federation.p1.decisions import Decision
@@ -26,7 +28,8 @@ from msim_xds.settings import LimitSettings, Settings
 from msim_xds.testing.p1 import Double
 from msim_xds.wire import safexml
 from msim_xds.xua_settings import Demand
-from tests.support.metadata import REPOSITORY, new_oid, single_document
+from tests.support.atna import Read, details, trail
+from tests.support.metadata import PATIENT, REPOSITORY, new_oid, single_document
 from tests.test_federation.test_p1.conftest import WANTED
 
 
@@ -34,6 +37,7 @@ from tests.test_federation.test_p1.conftest import WANTED
 class Hospital:
     """A repository that asks P1, with two documents."""
 
+    node: Node
     url: str
     settings: Settings
     documents: tuple[str, str]
@@ -49,19 +53,21 @@ class Hospital:
 
 
 @contextmanager
-def hospital(double: Double, directory: Path, **changes: Any) -> Iterator[Hospital]:
+def hospital(
+    double: Double, directory: Path, more: dict[str, Any] | None = None, **changes: Any
+) -> Iterator[Hospital]:
     section = double.section(**{"decisions": "p1", "deadline_s": 5.0, "providers": _quiet(double), **changes})
-    settings = Settings(data=directory / "hospital", p1=section, xua=double.xua())
+    settings = Settings(data=directory / "hospital", p1=section, xua=double.xua(), **(more or {}))
     node = open_node(settings)
     checks = guards(settings.xua, settings.data, now)
-    front = build_front(settings, node.handlers(), node.store, node.ready, guards=checks)
+    front = build_front(settings, node.handlers(), node.store, node.ready, guards=checks, trail=node.trail)
     server = Server(("127.0.0.1", 0), front, numthreads=4)
     server.prepare()
     thread = threading.Thread(target=server.serve)
     thread.start()
     url = f"http://127.0.0.1:{server.bind_addr[1]}/xds/repository"
     try:
-        yield Hospital(url, settings, (_submitted(url, directory), _submitted(url, directory)))
+        yield Hospital(node, url, settings, (_submitted(url, directory), _submitted(url, directory)))
     finally:
         server.stop()
         thread.join()
@@ -174,6 +180,38 @@ def test_an_emergency_passes_without_p1_where_that_is_set(double: Double, tmp_pa
         double.consents[trusting.documents[0]] = Decision.DENY
         assert trusting.retrieve(tmp_path, assertion=trusting.token("BTG")).succeeded
         assert not trusting.retrieve(tmp_path, assertion=trusting.token()).succeeded
+
+
+def test_an_emergency_without_p1_is_an_alert(double: Double, tmp_path: Path, database_url: str) -> None:
+    audited = {"database": {"url": database_url}, "audit": {"enabled": True}}
+    with hospital(double, tmp_path, audited, emergency_without_soz=True) as trusting:
+        assert trusting.retrieve(tmp_path, assertion=trusting.token()).succeeded
+        assert not alerts(trusting)
+        assert trusting.retrieve(tmp_path, assertion=trusting.token("BTG")).succeeded
+        (alert,) = alerts(trusting)
+        assert alert.patients == [PATIENT]
+        (thing,) = alert.objects("2")
+        assert details(thing) == {
+            "Alert Description": "emergency by its purpose of use, without a decision of P1"
+        }
+
+
+def test_without_its_alert_an_emergency_opens_nothing(
+    double: Double, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Trail, entries: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    audited = {"database": {"url": database_url}, "audit": {"enabled": True}}
+    with hospital(double, tmp_path, audited, emergency_without_soz=True) as trusting:
+        assertion = trusting.token("BTG")
+        monkeypatch.setattr(Trail, "keep", full)
+        answer = trusting.retrieve(tmp_path, assertion=assertion)
+        assert (answer.status, answer.documents) == (ResponseStatus.FAILURE, ())
+
+
+def alerts(of: Hospital) -> list[Read]:
+    return [each for each in trail(of.node.database) if each.short[0] == "110113"]
 
 
 def test_documents_of_other_repositories_are_not_asked_about(
