@@ -25,7 +25,6 @@ from msim_xds.security.xua import setup
 from msim_xds.server import log, peer
 from msim_xds.server.cheroot_server import HttpServer
 from msim_xds.server.companion import Companion, listen
-from msim_xds.server.front import Front
 from msim_xds.server.wsdl import public_url
 from msim_xds.settings import PatientPolicy, RepositorySettings, Settings
 from msim_xds.tls import Contexts
@@ -199,6 +198,8 @@ def _serve_granian(settings: Settings, target: str) -> None:
 
 
 def _serve_cheroot(settings: Settings, target: str) -> None:
+    from msim_xds.server.front import Front  # heavy, and needed in this process only here
+
     application = pkgutil.resolve_name(target)()
     trail = application.trail if isinstance(application, Front) else None
     server = HttpServer(settings.server, application, settings.tls, trail)

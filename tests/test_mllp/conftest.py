@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -72,10 +73,10 @@ Dial = Callable[[], Line]
 
 
 @contextmanager
-def serving(answer: Answer, **settings: object) -> Iterator[tuple[Listener, Dial]]:
+def serving(answer: Answer, refused: Any = None, **settings: object) -> Iterator[tuple[Listener, Dial]]:
     """A listener on a free loopback port, stopped at the end, and what connects to it."""
     with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as lines:
-        listener = Listener(listening, answer, MllpSettings(**settings))
+        listener = Listener(listening, answer, MllpSettings(**settings), refused)
         thread = threading.Thread(target=listener.serve)
         thread.start()
 

@@ -247,14 +247,17 @@ class TestTls:
 
     def test_clients_must_have_a_certificate_of_ours(self, certificate: Path) -> None:
         settings = dict.fromkeys(("tls_certificate", "tls_key", "tls_client_ca"), certificate)
-        with serving(echo, **settings) as (_, dial):
+        refused: list[tuple[str, str]] = []
+        with serving(echo, lambda *each: refused.append(each), **settings) as (_, dial):
             line = self.secured(dial(), certificate, own=True)
             assert line.exchange(b"x") == b"X"
+            dial().connection.sendall(b"no TLS at all, which is no refused node")
             stranger = self.secured(dial(), certificate, own=False)
             with suppress(OSError):  # the alert, or the closed connection
                 assert stranger.exchange(b"x") == b""
             line.connection.close()
             stranger.connection.close()
+        assert refused == [("127.0.0.1", "PEER_DID_NOT_RETURN_A_CERTIFICATE")]
 
     def test_stopping_answers_what_is_under_way(self, certificate: Path) -> None:
         begun, go_on = threading.Event(), threading.Event()

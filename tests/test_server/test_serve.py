@@ -19,10 +19,12 @@ from pathlib import Path
 import pytest
 import zeep
 
+from msim_xds.database.engine import Database
 from msim_xds.server.serve import SETTINGS_VARIABLE, greeting, serve, served_settings
-from msim_xds.settings import Settings
+from msim_xds.settings import DatabaseSettings, Settings
 from msim_xds.tls import UnusableTls
 from msim_xds.tls_settings import TlsSettings
+from tests.support.atna import trail
 from tests.support.tls import Site, get
 from tests.test_server.conftest import DOCUMENT
 from tests.test_server.soap import (
@@ -50,9 +52,10 @@ class Running:
         self.settings = settings
         self.port = settings.server.port
         self._output = output
+        run = RUN.replace("tests.test_server.stub_app", "msim_xds.app") if settings.audit.enabled else RUN
         with output.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", RUN, settings.model_dump_json()],
+                [sys.executable, "-c", run, settings.model_dump_json()],
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 cwd=Path(__file__).parents[2],
@@ -120,9 +123,13 @@ def free_port() -> int:
 def start(tmp_path: Path) -> Iterator[Start]:
     running: list[Running] = []
 
-    def start_(tls: TlsSettings | None = None, **server: object) -> Running:
-        tls = tls or TlsSettings()
-        settings = Settings(data=tmp_path, tls=tls, server={"port": free_port(), "threads": 4, **server})
+    def start_(tls: TlsSettings | None = None, *, audited: bool = False, **server: object) -> Running:
+        settings = Settings(
+            data=tmp_path,
+            tls=tls or TlsSettings(),
+            audit={"enabled": audited},
+            server={"port": free_port(), "threads": 4, **server},
+        )
         running.append(Running(settings, tmp_path / f"out{len(running)}"))
         return running[-1]
 
@@ -297,6 +304,21 @@ def test_tls_is_renewed_by_signal_and_by_change(
         get(running.port, site.client("stolen"), "/health/live")
     assert get(running.port, site.client("hospital"), "/health/live")[0] == 200
     assert running.stop() == 0
+
+
+def test_a_refused_certificate_is_in_the_audit_trail(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    site = Site(folder)
+    site.revoke("stolen")
+    running = start(tls=site.settings(crl=[folder / "crl.pem"]), audited=True, engine="cheroot")
+    for _ in range(3):
+        with pytest.raises(ssl.SSLError, match="CERTIFICATE_REVOKED"):
+            get(running.port, site.client("stolen"), "/health/live")
+    assert running.stop() == 0
+    with contextlib.closing(Database(running.settings.database_url, DatabaseSettings())) as database:
+        alerts = [each.description for each in trail(database) if each.short[1] == "110126"]
+    assert alerts == ["certificate revoked", "certificate revoked (2 handshakes)"]
 
 
 def test_granian_refuses_what_it_cannot_do(tmp_path: Path) -> None:
