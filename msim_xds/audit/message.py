@@ -7,10 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from msim_xds.ihe.audit import APPLICATION_SERVER, Action, Coded, Outcome
 from msim_xds.wire.xmltext import escape
+
+#: Codes and participants of which the XML is kept at hand: most records name the same few.
+_KEPT: Final = 1024
+_LONGEST_KEPT: Final = 512  # characters of a UserID: senders choose some of them
 
 
 class Network(IntEnum):
@@ -58,6 +63,11 @@ class Participant:
     user_name: str | None = None
     roles: tuple[Coded, ...] = ()
     network: tuple[str, Network] | None = None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether what is made of it may be kept at hand."""
+        return len(self.user_id) <= _LONGEST_KEPT
 
 
 class Detail(NamedTuple):
@@ -131,6 +141,7 @@ def write(message: AuditMessage) -> bytes:
     return "".join(parts).encode()
 
 
+@lru_cache(_KEPT)
 def _coded(element: str, value: Coded) -> str:
     text = escape(value.text)
     return (
@@ -148,6 +159,10 @@ def _optional(name: str, value: object) -> str:
 
 
 def _participant(participant: Participant) -> str:
+    return (_kept_participant if participant.is_short else _participant_anew)(participant)
+
+
+def _participant_anew(participant: Participant) -> str:
     address, kind = participant.network or (None, None)
     return (
         f'<ActiveParticipant UserID="{escape(participant.user_id)}"'
@@ -158,6 +173,9 @@ def _participant(participant: Participant) -> str:
         f"{_optional('NetworkAccessPointTypeCode', None if kind is None else int(kind))}>"
         f"{''.join(_all('RoleIDCode', participant.roles))}</ActiveParticipant>"
     )
+
+
+_kept_participant: Final = lru_cache(_KEPT)(_participant_anew)
 
 
 def _object(thing: ParticipantObject) -> str:

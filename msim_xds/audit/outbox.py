@@ -8,16 +8,15 @@ key can neither change, add, remove nor move a sealed record without ``verify`` 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Insert, bindparam, func, insert, literal_column, or_, select, update
 
 from msim_xds.database.driver import Prepared
-from msim_xds.database.engine import Database, allocate
+from msim_xds.database.engine import Database
 from msim_xds.database.schema import audit_head, audit_record, patient
 
 _BATCH: Final = 500
@@ -56,7 +55,20 @@ class Damage:
 _r: Final = audit_record.c
 _h: Final = audit_head.c
 _FACTS: Final = (_r.recorded_at, _r.transaction, _r.outcome, _r.patient, _r.message)
-_ADD: Final = Prepared(insert(audit_record))
+
+
+def _adding(number: str) -> Insert:
+    facts: dict[str, Any] = {column.name: bindparam(column.name) for column in (*_FACTS, _r.mark)}
+    return insert(audit_record).values(id=literal_column(number), **facts).inline()
+
+
+#: SQLite numbers rows itself, where one writer at a time makes that their order.
+_ADD: Final = Prepared(
+    {
+        "sqlite": _adding("NULL"),
+        "postgresql": _adding("nextval('object_id')"),
+    }
+)
 _FIRST_HEAD: Final = select(_h.position, _h.seal).where(_h.id == _HEAD)
 #: Locked; on PostgreSQL nothing while another sealer has it, on SQLite the transaction itself is the lock.
 _TAKE_HEAD: Final = _FIRST_HEAD.with_for_update(skip_locked=True)
@@ -121,8 +133,7 @@ class Outbox:
 
     def add(self, connection: Connection, entries: Sequence[Entry]) -> None:
         """Add records to a write transaction; they are there when what it does is there, or not at all."""
-        ids = allocate(connection, len(entries))
-        _ADD.run(connection, [self._row(key, entry) for key, entry in zip(ids, entries, strict=True)])
+        _ADD.run(connection, [{**entry._asdict(), "mark": self._mark(entry)} for entry in entries])
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Add records in a transaction of their own."""
@@ -210,9 +221,6 @@ class Outbox:
         elif head.seal != seal:
             yield Damage(position, "the last seal was changed")
 
-    def _row(self, key: int, entry: Entry) -> dict[str, Any]:
-        return {"id": key, **entry._asdict(), "mark": self._mark(entry), "position": None, "seal": None}
-
     def _mark(self, facts: Sequence[Any]) -> bytes:
         return self._hmac(b"record", *facts)
 
@@ -224,11 +232,11 @@ class Outbox:
 
     def _hmac(self, *parts: object) -> bytes:
         """Each part with its length before it, so that no two lists of parts read alike."""
-        whole = hmac.new(self._key, digestmod=hashlib.sha256)
+        whole: list[bytes] = []
         for part in parts:
             octets = part if isinstance(part, bytes) else str(part).encode()
-            whole.update(len(octets).to_bytes(8, "big") + octets)
-        return whole.digest()
+            whole += (len(octets).to_bytes(8, "big"), octets)
+        return hmac.digest(self._key, b"".join(whole), "sha256")
 
 
 def _missing(first: int, last: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from msim_xds.audit.message import (
@@ -24,6 +25,7 @@ from msim_xds.ihe.names import ResponseStatus
 from msim_xds.wire.exchange import Concerns, Named
 
 _LONGEST_DESCRIPTION: Final = 1000
+_KEPT: Final = 1024  # participants whose role is remembered
 
 
 class Asked(NamedTuple):
@@ -142,10 +144,21 @@ def _participants(row: AuditRow, scene: Scene) -> tuple[Participant, ...]:
     """Source, people, Destination."""
     first, last = (scene.server, scene.client) if row.inverted else (scene.client, scene.server)
     return (
-        replace(first, roles=(audit.SOURCE,)),
+        _in_role(first, audit.SOURCE),
         *scene.humans,
-        replace(last, roles=(audit.DESTINATION,)),
+        _in_role(last, audit.DESTINATION),
     )
+
+
+def _in_role(participant: Participant, role: Coded) -> Participant:
+    return (_kept_in_role if participant.is_short else _put_in_role)(participant, role)
+
+
+def _put_in_role(participant: Participant, role: Coded) -> Participant:
+    return replace(participant, roles=(role,))
+
+
+_kept_in_role: Final = lru_cache(_KEPT)(_put_in_role)
 
 
 def _by_patient(things: Sequence[Named], concerns: Concerns) -> Mapping[str, list[Named]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
+_KEPT: Final = 1024  # users, addresses and names of this server whose form in a record is remembered
 _ADHOC_QUERY: Final = f"{{{RIM}}}AdhocQuery"
 
 
@@ -171,6 +173,7 @@ class Trail:
         self._place = place
         self._clock = clock
         self._group = GroupCommit(outbox.write)
+        self._here = lru_cache(_KEPT)(self._named)
 
     def witness(self, request: Request) -> RequestWitness:
         """Of a SOAP request."""
@@ -190,7 +193,7 @@ class Trail:
         """
         row = AUDIT_ROWS[name]
         client = Participant(user_id=sender, is_requestor=True, network=_network(address))
-        server = self._here(receiver)
+        server = self._named(receiver)
         return Witness(self, row, lambda: Scene(self._clock(), self._place.source, client, server), about)
 
     def started(self) -> None:
@@ -251,7 +254,7 @@ class Trail:
         except (TimeoutError, OSError) as error:
             _log.error("refusal not recorded", kind=record.message.types[0].text, reason=str(error))
 
-    def _here(self, user_id: str) -> Participant:
+    def _named(self, user_id: str) -> Participant:
         """This server, by a name for the occasion."""
         return Participant(
             user_id=user_id,
@@ -322,6 +325,7 @@ def _discovery(message: _Element) -> Asked:
     )
 
 
+@lru_cache(_KEPT)
 def _person(caller: Caller) -> Participant:
     """The user of an assertion, in UserID and UserName alike (ITI TF-2 3.40.4.2)."""
     return Participant(
@@ -332,6 +336,7 @@ def _person(caller: Caller) -> Participant:
     )
 
 
+@lru_cache(_KEPT)
 def _network(host: str | None) -> tuple[str, Network] | None:
     if not host:
         return None

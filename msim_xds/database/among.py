@@ -26,7 +26,12 @@ class among(FunctionElement[bool]):  # in lower case, as it reads in statements
 
 def given(connection: Connection, values: Collection[str] | Collection[int]) -> str | list[Any]:
     """``values`` as the parameter of ``among``."""
-    return json.dumps(list(values)) if connection.dialect.name == "sqlite" else list(values)
+    return as_parameter(values, is_sqlite=connection.dialect.name == "sqlite")
+
+
+def as_parameter(values: Collection[str] | Collection[int], *, is_sqlite: bool) -> str | list[Any]:
+    """The same for one of the two databases."""
+    return json.dumps(list(values)) if is_sqlite else list(values)
 
 
 @compiles(among, "sqlite")

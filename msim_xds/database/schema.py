@@ -318,7 +318,13 @@ audit_record = Table(
     Column("position", BigInteger),
     Column("seal", LargeBinary),
     Index("ix_audit_record_patient", "patient", "id"),
-    Index("uq_audit_record_position", "position", unique=True),
+    Index(
+        "uq_audit_record_position",
+        "position",
+        unique=True,
+        sqlite_where=text("position IS NOT NULL"),
+        postgresql_where=text("position IS NOT NULL"),
+    ),
     Index(
         "ix_audit_record_unsealed",
         "id",

@@ -8,6 +8,7 @@ depends on a view's outline only, so that callers share statements; values are b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -30,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.selectable import NamedFromClause
 
 from msim_xds.database.access_tables import consent
-from msim_xds.database.among import among, given
+from msim_xds.database.among import among, as_parameter
 from msim_xds.database.schema import association, object_code, registry_object
 from msim_xds.ihe.names import AssociationType, ObjectKind
 from msim_xds.ihe.queries import ENTRIES
@@ -47,18 +48,24 @@ _Written = Callable[[Entry, str], Flag]
 _KINDS: Final = tuple(int(kind) for kind in ENTRIES)
 _FOLDER: Final = int(ObjectKind.FOLDER)
 _HAS_MEMBER: Final = ASSOCIATION_TYPE[AssociationType.HAS_MEMBER]
+_KEPT: Final = 1024  # views whose values are at hand
 _NUMBERS: Final = frozenset({Fact.CREATED_SURELY, Fact.CREATED_PERHAPS})
 
 
 def bound(connection: Connection, view: View) -> dict[str, Any]:
     """The values that a statement with this view binds."""
+    return {**_bound(view, is_sqlite=connection.dialect.name == "sqlite")}
+
+
+@lru_cache(_KEPT)
+def _bound(view: View, *, is_sqlite: bool) -> Mapping[str, Any]:
     parameters: dict[str, Any] = {}
     for (clause, position), values in view.values:
         name = _name(clause, position)
         if view.clauses[clause].tests[position].fact in _NUMBERS:
             parameters[f"{name}_low"], parameters[f"{name}_high"] = values
         else:
-            parameters[name] = given(connection, [str(value) for value in values])
+            parameters[name] = as_parameter([str(value) for value in values], is_sqlite=is_sqlite)
     return parameters
 
 

@@ -105,13 +105,14 @@ class Pipeline:
 
         Where too many records wait already, and the settings say so, nothing is carried out or recorded.
         """
+        answer = None
         try:
             trail.backlog.admit()
             witness = request.recorder = trail.witness(request)
             answer = self._carried_out(request)
             witness.conclude(answer.status, answer.findings)
         except Exception as error:
-            if answer.close is not None:
+            if answer is not None and answer.close is not None:
                 answer.close()
             return self._failure(request, (_internal(request.transaction, error),))
         return answer

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from msim_xds.audit import message
 from msim_xds.audit.message import AuditSource, Network, Participant, write
 from msim_xds.audit.records import Asked, Record, Scene, activity, records
 from msim_xds.findings import Finding
@@ -147,6 +148,18 @@ def test_any_text_reads_back(user: str, problem: str) -> None:
     found = records(AUDIT_ROWS["ITI-18"], scene(user), FULL, FAILURE, [finding])
     (record,) = (read(write(each.message)) for each in found)
     assert record.participants[1]["UserName"] == user
+
+
+@pytest.mark.parametrize("length", [512, 513])
+def test_long_names_are_written_but_not_kept_at_hand(length: int) -> None:
+    user = f"{length}".ljust(length, "x")
+    (record,) = records(AUDIT_ROWS["ITI-18"], scene(user), Concerns(patients=(A,)), SUCCESS, ())
+    assert read(write(record.message)).participants[1]["UserID"] == user
+    anew = Participant(user_id=user, is_requestor=True)
+    assert anew.is_short == (length == 512)
+    message._kept_participant.cache_clear()
+    write(record.message)
+    assert message._kept_participant.cache_info().currsize == 2 + anew.is_short
 
 
 def test_a_start() -> None:

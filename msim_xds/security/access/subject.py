@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from msim_xds.wire.exchange import Caller, System
+
+_KEPT: Final = 1024  # what callers prove, for those who ask again
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Subject:
     emergency: bool = False
 
 
+@lru_cache(_KEPT)
 def subject_of(transaction: str, caller: Caller | None, system: System | None) -> Subject:
     """What a request says of who asks.
 

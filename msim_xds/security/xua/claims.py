@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from msim_xds.metadata.institution import institution
@@ -60,7 +61,7 @@ class Authentication:
     contexts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Claims:
     """An assertion whose signature holds.
 
@@ -88,7 +89,7 @@ class Claims:
     authentications: tuple[Authentication, ...]
     attributes: Attributes
 
-    @property
+    @cached_property
     def caller(self) -> Caller:
         """Who sends the request; the organization's id goes before its name."""
         attributes = self.attributes

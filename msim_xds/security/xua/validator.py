@@ -20,7 +20,7 @@ from msim_xds.security.xua.header import Found
 from msim_xds.security.xua.names import saml, text
 from msim_xds.security.xua.once import Once
 from msim_xds.security.xua.refusal import Check, refuse
-from msim_xds.security.xua.signature import Signed, octets_of
+from msim_xds.security.xua.signature import Signed, octets_of, written
 from msim_xds.wire import safexml
 
 if TYPE_CHECKING:
@@ -49,8 +49,11 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
+    """What a genuine assertion says, and when its signer's certificate begins and ends."""
+
     claims: Claims
-    signer: Certificate
+    begins: datetime
+    ends: datetime
 
 
 class Validator:
@@ -88,7 +91,7 @@ class Validator:
         """
         now = self._clock()
         verified = None if found.assertion is None else self._verify(found.assertion)
-        if verified is not None and not _is_current(verified.signer, now):
+        if verified is not None and not verified.begins <= now <= verified.ends:
             refuse(Check.SIGNER, "the issuer's certificate has expired, or is not valid yet")
         if not conditions.check_period(Period(found.created, found.expires), self._policy, now):
             refuse(Check.TIME, "outside the times of wsu:Timestamp")
@@ -107,10 +110,7 @@ class Validator:
         return self._verify(assertion).claims
 
     def _verify(self, assertion: _Element) -> _Verified:
-        octets = octets_of(assertion)
-        if len(octets) > self._bounds.octets:
-            refuse(Check.FORM, f"the assertion is over {self._bounds.octets} bytes")
-        digest = hashlib.sha256(octets).digest()
+        digest = hashlib.sha256(written(assertion)).digest()
         with self._lock:
             if digest in self._known:
                 self._known.move_to_end(digest)
@@ -123,13 +123,16 @@ class Validator:
         return verified
 
     def _verify_anew(self, assertion: _Element) -> _Verified:
+        if len(octets_of(assertion)) > self._bounds.octets:
+            refuse(Check.FORM, f"the assertion is over {self._bounds.octets} bytes")
         structure.check(assertion)
         signed = Signed(assertion)
         trusted = self._issuers.get(text(assertion.find(saml("Issuer"))), ())
         if not trusted:
             refuse(Check.SIGNER, "the issuer is not among those configured")
-        signer = signed.check(trusted)
-        return _Verified(reading.read(safexml.parse(signed.octets), self._bounds.meanings), signer)
+        validity = signed.check(trusted).asn1
+        claims = reading.read(safexml.parse(signed.octets), self._bounds.meanings)
+        return _Verified(claims, validity.not_valid_before, validity.not_valid_after)
 
     def _check_replay(self, claims: Claims, now: datetime) -> None:
         wanted, end = self._bounds.one_time, claims.period.not_on_or_after
@@ -137,8 +140,3 @@ class Validator:
             return
         if not self._once.take(claims, end + self._policy.skew, now):
             refuse(Check.REPLAY, "used before")
-
-
-def _is_current(certificate: Certificate, now: datetime) -> bool:
-    validity = certificate.asn1
-    return bool(validity.not_valid_before <= now <= validity.not_valid_after)

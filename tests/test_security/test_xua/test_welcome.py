@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
 
+from msim_xds.security.xua.signature import Signed, written
+from msim_xds.wire import safexml
 from tests.support.authority import NOW
 from tests.support.saml import (
     ATTRIBUTES,
@@ -343,6 +345,41 @@ def test_recognised_assertion_is_not_verified_again(door: Door, monkeypatch: pyt
     assert door.caller(octets) is not None
     with pytest.raises(TypeError):
         door.knock(ask(signed(id="_a2")))
+
+
+def test_only_what_is_written_alike_is_recognised(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = sign()
+    door.caller(ask(token))
+    otherwise = token.replace(' Version="2.0"', "  Version='2.0'")  # read alike
+    in_scope = ask(token).replace(b"<w:Security ", b'<w:Security xmlns:other="urn:other" ', 1)
+    assert otherwise != token
+    verified = []
+
+    def counted(assertion: Any) -> Signed:
+        verified.append(assertion)
+        return Signed(assertion)
+
+    monkeypatch.setattr("msim_xds.security.xua.validator.Signed", counted)
+    assert door.caller(ask(otherwise)) is not None
+    assert not verified
+    assert door.caller(in_scope) is not None
+    assert len(verified) == 1
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    ('<r xmlns:p="urn:a"><e t="p:v"/>x</r>', '<r xmlns:p="urn:b"><e t="p:v"/>x</r>'),
+    ('<r xmlns="urn:a"><e/></r>', "<r><e/></r>"),
+    ('<r><e t="a&#10;b"/></r>', '<r><e t="a b"/></r>'),
+    ("<r><e>a&#13;</e></r>", "<r><e>a&#10;</e></r>"),
+    ('<r><e a="1" b="2"/></r>', '<r><e b="2" a="1"/></r>'),
+    ("<r><e>&lt;f/></e></r>", "<r><e><f/></e></r>"),
+])  # fmt: skip
+def test_what_an_assertion_is_recognised_by_tells_apart(one: str, other: str) -> None:
+    assert written(safexml.parse(one.encode())[0]) != written(safexml.parse(other.encode())[0])
+
+
+def test_what_stands_behind_an_assertion_is_not_part_of_it() -> None:
+    assert written(safexml.parse(b"<r><e>1</e>tail</r>")[0]) == written(safexml.parse(b"<r><e>1</e></r>")[0])
 
 
 def test_recognised_assertions_are_bounded(make_door: MakeDoor, monkeypatch: pytest.MonkeyPatch) -> None:

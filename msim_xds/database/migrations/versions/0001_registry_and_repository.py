@@ -331,7 +331,9 @@ def _create_audit_trail() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_audit_record"),
     )
     op.create_index("ix_audit_record_patient", "audit_record", ["patient", "id"])
-    op.create_index("uq_audit_record_position", "audit_record", ["position"], unique=True)
+    _create_partial_index(
+        "uq_audit_record_position", "audit_record", ["position"], "position IS NOT NULL", unique=True
+    )
     _create_partial_index("ix_audit_record_unsealed", "audit_record", ["id"], "position IS NULL")
     op.create_table(
         "audit_head",
