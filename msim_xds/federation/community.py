@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from lxml import etree
 
 from msim_xds.findings import Finding
 from msim_xds.ihe.names import ResponseStatus
@@ -17,8 +19,27 @@ from msim_xds.wire.exchange import Request
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-ObjectForm: TypeAlias = "_Element | bytes"
-"""A member of rim:RegistryObjectList: as it came, or ready octets in the prefix ``rim``."""
+
+class FoundObject(NamedTuple):
+    """A member of rim:RegistryObjectList: what a gateway looks at, and its octets, which it passes on."""
+
+    tag: str
+    id: str
+    home: str
+    octets: bytes
+
+
+def found_objects(elements: Iterable[_Element]) -> list[FoundObject]:
+    """Members as they came; written in the thread that asks, where communities do not wait for each other."""
+    return [
+        FoundObject(
+            str(element.tag),
+            element.get("id", ""),
+            element.get("home", "").strip(),
+            etree.tostring(element, encoding="UTF-8", xml_declaration=False, with_tail=False),
+        )
+        for element in elements
+    ]
 
 
 class Wanted(NamedTuple):
@@ -59,7 +80,7 @@ class FoundObjects:
 
     status: ResponseStatus
     findings: Sequence[Finding] = ()
-    objects: Sequence[ObjectForm] = ()
+    objects: Sequence[FoundObject] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """HTTP to one partner for many threads: kept connections, and an end at the deadline whatever it does.
 
-Time-outs of sockets bound a silence, not the whole: who sends an octet a second never meets one. So a timer
-breaks the connection off when the time is over. Redirects, proxies and compression are not used.
+Time-outs of sockets bound a silence, not the whole: who sends an octet a second never meets one. So another
+thread breaks the connection off when the time is over. Redirects, proxies and compression are not used.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeGuard
@@ -23,6 +23,7 @@ from urllib3.util.connection import is_connection_dropped
 
 from msim_xds import __version__
 from msim_xds.federation.answers import RemoteUnavailable
+from msim_xds.federation.deadlines import DEADLINES
 from msim_xds.federation.transport import reason
 from msim_xds.findings import shorten
 from msim_xds.wire import mtom
@@ -77,16 +78,15 @@ class Reply:
         self._response = response
         self._lock = threading.Lock()
         self._open = True
-        self._timer: threading.Timer | None = None
+        self._deadline: object = None
         self._late = False
 
     def bound(self, deadline: float) -> None:
         """Break the answer off at ``deadline`` (``time.monotonic()``), instead of at the one before."""
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
+            DEADLINES.call_off(self._deadline)
             if self._open:
-                self._timer = _timer(deadline, self._expire)
+                self._deadline = DEADLINES.add(deadline, self._expire)
 
     def chunks(self) -> Iterator[bytes]:
         """The octets as they come. Raises RemoteUnavailable where they break off."""
@@ -104,16 +104,17 @@ class Reply:
         self._release(whole=False)
 
     def _expire(self) -> None:
-        self._late = True
-        _shut(self._socket)
+        with self._lock:
+            if self._open:  # else its connection may be another request's already
+                self._late = True
+                _shut(self._socket)
 
     def _release(self, *, whole: bool) -> None:
         with self._lock:
             if not self._open:
                 return
             self._open = False
-            if self._timer is not None:
-                self._timer.cancel()
+            DEADLINES.call_off(self._deadline)
         if not whole:
             _shut(self._socket)
             self._response.close()
@@ -214,7 +215,7 @@ class Line:
     def _exchange(
         self, connection: HTTPConnection, body: bytes, content_type: str, deadline: float
     ) -> _Answered:
-        timer = _timer(deadline, lambda: _shut(connection.sock))
+        watched = DEADLINES.add(deadline, lambda: _shut(connection.sock))
         try:
             if connection.sock is None:
                 connection.connect()
@@ -241,7 +242,7 @@ class Line:
             connection.close()
             raise
         finally:
-            timer.cancel()
+            DEADLINES.call_off(watched)
 
     def _kept(self) -> HTTPConnection | None:
         with self._lock:
@@ -274,13 +275,6 @@ def _is_tls(sock: socket.socket) -> TypeGuard[ssl.SSLSocket]:
 
 def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
-
-
-def _timer(deadline: float, act: Callable[[], None]) -> threading.Timer:
-    timer = threading.Timer(max(0.0, deadline - time.monotonic()), act)
-    timer.daemon = True
-    timer.start()
-    return timer
 
 
 def _shut(sock: socket.socket | None) -> None:

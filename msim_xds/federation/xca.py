@@ -24,6 +24,7 @@ from msim_xds.federation.community import (
     PatientMapping,
     StreamedDocument,
     Wanted,
+    found_objects,
 )
 from msim_xds.federation.line import Line, LineOptions, Reply
 from msim_xds.federation.onward import Onward, delivered, undelivered
@@ -143,11 +144,10 @@ class XcaCommunity:
             element = ask(line, ITI_38, body, errand.deadline, assertion, self._query_limits)
             answer = registry_answer(element, line.url)
             members = element.find(_OBJECTS)
-            objects = [] if members is None else list(members)
-            if len(objects) > self.table.limits.objects:
+            if members is not None and len(members) > self.table.limits.objects:
                 raise RemoteUnavailable(line.url, f"its answer has over {self.table.limits.objects} objects")
         sent.answered(answer.status, answer.findings)
-        return FoundObjects(answer.status, answer.findings, objects)
+        return FoundObjects(answer.status, answer.findings, [] if members is None else found_objects(members))
 
     def _delivered(
         self, reply: Reply, line: Line, wanted: Sequence[Wanted]
@@ -172,22 +172,21 @@ class XcaCommunity:
         name = patient_slot("" if adhoc is None else adhoc.get("id", ""))
         slot = _slot(query, name)
         if slot is None:
-            yield self._homed(copy.deepcopy(query), self.table.homes[0])
+            yield self._homed(query, self.table.homes[0])
             return
         patient = "".join(value.text or "" for value in slot.iter(_VALUE)).strip()
         for home, theirs in self._mapping.find(_unquoted(patient), errand):
-            translated = copy.deepcopy(query)
-            values = _slot(translated, name)
-            if values is not None:
-                for value in values.iter(_VALUE):
-                    value.text = "'" + theirs.replace("'", "''") + "'"
-            yield self._homed(translated, home)
+            known_here = "'" + theirs.replace("'", "''") + "'"
+            yield self._homed(query if known_here == patient else _of_patient(query, name, known_here), home)
 
     def _homed(self, query: _Element, home: str) -> _Element:
-        adhoc = query.find(_ADHOC_QUERY)
-        if adhoc is not None and self.table.home_in_every_query and not adhoc.get("home"):
+        if not self.table.home_in_every_query:
+            return query
+        homed = copy.deepcopy(query)
+        adhoc = homed.find(_ADHOC_QUERY)
+        if adhoc is not None and not adhoc.get("home"):
             adhoc.set("home", home)
-        return query
+        return homed
 
     def _opened(self, reply: Reply, line: Line) -> IncomingAnswer:
         try:
@@ -257,6 +256,16 @@ def _slot(query: _Element, name: str) -> _Element | None:
     if not name:
         return None
     return next((slot for slot in query.iter(_SLOT) if slot.get("name") == name), None)
+
+
+def _of_patient(query: _Element, name: str, literal: str) -> _Element:
+    """The same query for another patient."""
+    translated = copy.deepcopy(query)
+    slot = _slot(translated, name)
+    if slot is not None:
+        for value in slot.iter(_VALUE):
+            value.text = literal
+    return translated
 
 
 def _unquoted(literal: str) -> str:

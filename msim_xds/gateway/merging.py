@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final
-
-from lxml import etree
+from typing import Final
 
 from msim_xds.federation.community import (
     Community,
     FoundDocuments,
+    FoundObject,
     FoundObjects,
-    ObjectForm,
 )
 from msim_xds.findings import Finding, errors
 from msim_xds.gateway.neighbours import Said
@@ -21,9 +19,6 @@ from msim_xds.repository.requests import Wanted
 from msim_xds.repository.service import Delivery, NewIds
 from msim_xds.wire.answers import adhoc_query_response
 from msim_xds.wire.exchange import Answer
-
-if TYPE_CHECKING:
-    from lxml.etree import _Element
 
 _QUERY: Final = "ITI TF-2 3.18.4.1.3"
 _RETRIEVE: Final = "ITI TF-2 3.43.4.1.3"
@@ -86,19 +81,15 @@ class Merged:
         self._succeeded |= status is not ResponseStatus.FAILURE or not errors(left)
 
     def _add_object(
-        self, community: Community, thing: ObjectForm, missing: list[str], foreign: list[str]
+        self, community: Community, thing: FoundObject, missing: list[str], foreign: list[str]
     ) -> None:
-        if isinstance(thing, bytes):
-            self._objects.append(thing)
-            return
-        home, entry_id = thing.get("home", "").strip(), thing.get("id", "")
-        if home and home not in community.homes:
-            foreign.append(entry_id)
-        elif not home and thing.tag in _HOMED:
-            missing.append(entry_id)
-        elif (home, entry_id) not in self._seen:
-            self._seen.add((home, entry_id))
-            self._objects.append(_octets(thing))
+        if thing.home and thing.home not in community.homes:
+            foreign.append(thing.id)
+        elif not thing.home and thing.tag in _HOMED:
+            missing.append(thing.id)
+        elif (thing.home, thing.id) not in self._seen:
+            self._seen.add((thing.home, thing.id))
+            self._objects.append(thing.octets)
 
     def _status(self) -> ResponseStatus:
         """The table of docs/federation.md."""
@@ -160,11 +151,6 @@ class RetrievedAll:
     def _close(self) -> None:
         for close in self._closes:
             close()
-
-
-def _octets(element: _Element) -> bytes:
-    octets: bytes = etree.tostring(element, encoding="UTF-8", xml_declaration=False, with_tail=False)
-    return octets
 
 
 def _untaken(community: Community, code: str, problem: str, ids: Sequence[str]) -> Finding:

@@ -23,7 +23,14 @@ from msim_xds.federation.answers import (
     query_answer,
 )
 from msim_xds.federation.client import DocumentConsumer, DocumentRequest, ReturnType, call
-from msim_xds.federation.community import Errand, FoundDocuments, FoundObjects, StreamedDocument, Wanted
+from msim_xds.federation.community import (
+    Errand,
+    FoundDocuments,
+    FoundObjects,
+    StreamedDocument,
+    Wanted,
+    found_objects,
+)
 from msim_xds.federation.onward import Onward, delivered, undelivered
 from msim_xds.federation.p1 import tokens
 from msim_xds.federation.p1.addresses import AddressBook, AddressUnknown
@@ -109,7 +116,7 @@ class P1Community:
         answer = self._found(asked, self._options(errand, patient), errand)
         for element in answer.elements:
             element.set("home", self._home)
-        return FoundObjects(answer.status, answer.findings, answer.elements)
+        return FoundObjects(answer.status, answer.findings, found_objects(answer.elements))
 
     def retrieve(self, wanted: Sequence[Wanted], errand: Errand) -> FoundDocuments:
         """ITI-43 at each repository, one after the other; the documents are spooled before this returns.

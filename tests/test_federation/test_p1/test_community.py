@@ -110,9 +110,8 @@ def test_a_query_finds_what_is_at_p1_with_its_home(double: Double, tmp_path: Pat
         query = find(world.patient)
         found = community(double, tmp_path).query(query, errand())
     assert found.status is ResponseStatus.SUCCESS
-    assert [(each.get("id"), each.get("home")) for each in found.objects if not isinstance(each, bytes)] == [
-        (uuid, HOME)
-    ]
+    assert [(each.id, each.home) for each in found.objects] == [(uuid, HOME)]
+    assert f'home="{HOME}"'.encode() in found.objects[0].octets
     assert next(query.iter(f"{{{RIM}}}AdhocQuery")).get("home") == HOME  # untouched
 
 
