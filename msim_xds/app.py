@@ -279,11 +279,11 @@ def open_services(settings: Settings) -> Services:
     return Services(settings, node.database, node.store, node.index, node.registration, now)
 
 
-def create_app(settings: Settings, *, is_alone: bool = True) -> WSGIApplication:
+def create_app(settings: Settings) -> WSGIApplication:
     """The server as a WSGI callable. Where nobody has set up structlog, it logs warnings and errors.
 
-    Without the processes that ``serve`` starts beside it, it ``is_alone``, and validates signatures that may
-    wait in a thread of its own while no new ones come.
+    What ``serve`` has processes for beside it (patient feed, audit trail, signatures that may wait), whoever
+    mounts it elsewhere runs by commands.
 
     It also has the process look for garbage more seldom: a submission makes thousands of objects, which go by
     reference counting, and to look through them several times a request costs a twentieth of it.
@@ -293,8 +293,6 @@ def create_app(settings: Settings, *, is_alone: bool = True) -> WSGIApplication:
     node = open_node(settings)
     if settings.signatures.speaks or (settings.registry.url and not settings.signatures.is_off):
         node.signing.load()  # so that a wrong setting shows now, and the first signed document does not wait
-    if is_alone and settings.validates_later:
-        node.late_validation.start()
     if node.publications is not None:
         p1.sender(settings, node.publications, now).start()
     checks = guards(settings.xua, settings.data, now)
@@ -308,7 +306,7 @@ def from_environment() -> WSGIApplication:
     """The server as a worker process starts it: settings travel in one environment variable."""
     settings = served_settings()
     log.configure(settings.log, lasting=True)
-    return create_app(settings, is_alone=False)
+    return create_app(settings)
 
 
 @contextmanager

@@ -85,7 +85,6 @@ _SHOW: Final = (
     .where(among(_object.id, bindparam("given")))
     .values(signature_id=bindparam("result"))
 )
-_NEWEST: Final = select(func.max(_ROW.id))
 _COUNT: Final = select(func.count()).select_from(select(_ROW.id).limit(bindparam("most")).subquery())
 _OLDEST: Final = select(_ROW.queued_at).order_by(_ROW.id).limit(1)
 
@@ -150,12 +149,6 @@ def postpone(connection: Connection, claimed: Waiting, pause_ms: int) -> None:
 def give_back(connection: Connection, claimed: Waiting) -> None:
     """It was not tried after all."""
     connection.execute(_GIVE_BACK, {"key": claimed.id, "claimed": claimed.attempts})
-
-
-def newest(connection: Connection) -> int | None:
-    """Key of the last document queued that still waits."""
-    key: int | None = connection.execute(_NEWEST).scalar_one()
-    return key
 
 
 def backlog(connection: Connection, most: int) -> Backlog:

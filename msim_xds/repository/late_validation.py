@@ -37,10 +37,8 @@ _log: FilteringBoundLogger = structlog.get_logger()
 
 #: As many waiting documents are counted at most: a backlog may be long, and is asked for often.
 MOST_COUNTED: Final = 10_000
-#: Documents between two transactions; in a thread beside requests, few.
-_BATCH, _FEW = 20, 4
+_BATCH: Final = 20  # documents between two transactions
 _LOOK_S: Final = 0.5  # as often the queue is looked at when it is empty
-_QUIET_S: Final = 1.0
 #: Of os.nice: a tenth of the processor when requests want all of it. With less, they would wait for a process
 #: that holds a lock of the database and does not get on.
 _YIELDING: Final = 10
@@ -122,30 +120,6 @@ class LateValidation:
         os.nice(_YIELDING)
         self.work(stop)
 
-    def start(self) -> None:
-        """The same in a thread of this process, which answers requests, and only while no new ones come.
-
-        Raises:
-            OSError: a file of what is trusted cannot be read.
-            ValueError: what is to be trusted cannot be used.
-        """
-        self.signing.load()
-        # A daemon: what is left when the program ends waits in the queue.
-        arguments = (threading.Event(),)
-        threading.Thread(target=self.work_when_quiet, args=arguments, name="signatures", daemon=True).start()
-
-    def work_when_quiet(self, stop: threading.Event) -> None:
-        """Validate whenever nothing new was queued for a second, until ``stop`` is set."""
-        before: int | None = None
-        while not stop.wait(_QUIET_S):
-            try:
-                newest = self._newest()
-                while newest is not None and newest == before and self.step(_FEW, stop).claimed:
-                    newest = self._newest()
-                before = newest
-            except Exception as error:  # whatever it is, requests go on, and it may be better next time
-                _out_of_reach(error)
-
     def finish(self, stop: threading.Event) -> int:
         """Validate what is due now; returns how many documents are out of the queue. Raises as ``step``."""
         total = 0
@@ -185,10 +159,6 @@ class LateValidation:
     def _hold_s(self) -> float:
         """For a batch: no document of it is begun when half a pause has passed."""
         return self.settings.retry_s + self._longest_s
-
-    def _newest(self) -> int | None:
-        with self.database.read() as connection:
-            return pending_signatures.newest(connection)
 
     def _validated(self, claimed: Sequence[Waiting], stop: threading.Event) -> list[_Seen]:
         with self.database.read() as connection:

@@ -366,37 +366,6 @@ def test_it_goes_on_when_the_database_does_not_answer(site: Any, monkeypatch: py
     assert [line["event"] for line in logs] == ["signatures wait"]
 
 
-def test_in_a_process_that_answers_requests_it_waits_for_quiet(
-    site: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made, stop = site(), _Turns(3)
-    late, content = made.node.late_validation, sign()
-    first = provide(made, content)
-    stop.each = lambda: provide(made, content)
-    late.work_when_quiet(stop)
-    assert rows(made, pending_signature) == 4  # a new one came in each second
-    stop.turns, stop.each = 2, lambda: None
-    late.work_when_quiet(stop)
-    assert rows(made, pending_signature) == 0
-    assert made.slots_now(first)["indication"] == "TOTAL_PASSED"
-
-
-class _Turns(threading.Event):
-    """An event that is waited for so many times; ``each`` happens meanwhile."""
-
-    def __init__(self, turns: int) -> None:
-        super().__init__()
-        self.turns = turns
-        self.each: Callable[[], object] = lambda: None
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.turns -= 1
-        if self.turns < 0:
-            return True
-        self.each()
-        return False
-
-
 def test_a_validator_that_hangs_ends_its_process() -> None:
     program = "import time; from msim_xds.repository.late_validation import ended_after\n"
     program += "with ended_after(5): pass\nwith ended_after(0.2): time.sleep(60)\n"
