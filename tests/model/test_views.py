@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msim_xds.metadata.period import Period
@@ -86,7 +86,11 @@ def merged(given: dict[str, list[Consent]], surviving: str, subsumed: str) -> No
     given[subsumed] = []
 
 
-@BUDGET
+#: Each view that is drawn has statements of its own, which SQLAlchemy takes long to write.
+_FEW = settings(BUDGET, max_examples=8)
+
+
+@_FEW
 @given(data=st.data(), model=models())
 def test_what_a_view_hides_is_as_if_it_were_not_there(
     registry: Registry, data: st.DataObject, model: Model

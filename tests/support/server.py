@@ -33,7 +33,8 @@ def free_port() -> int:
 class ServerProcess:
     """A server with its data directory; it can be killed and started again. All its processes are one group.
 
-    ``environment`` are further settings, such as MSIM_CODES__POLICY.
+    ``environment`` are further settings, such as MSIM_CODES__POLICY. Signatures are ignored unless these say
+    otherwise, which saves a process beside the server.
     """
 
     def __init__(
@@ -48,7 +49,11 @@ class ServerProcess:
         self._environment = {
             name: value for name, value in os.environ.items() if not name.startswith("MSIM_")
         }
-        self._environment |= {"MSIM_DATABASE__URL": database_url, **(environment or {})}
+        self._environment |= {
+            "MSIM_DATABASE__URL": database_url,
+            "MSIM_SIGNATURES__POLICY": "ignore",
+            **(environment or {}),
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

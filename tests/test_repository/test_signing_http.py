@@ -94,7 +94,11 @@ def test_one_octet_after_signing(tmp_path: Path, database_url: str, policy: str)
 
 
 def test_what_waits_survives_every_process(tmp_path: Path, database_url: str) -> None:
-    environment = {"MSIM_SIGNATURES__TIME_S": "2", "MSIM_SIGNATURES__RETRY_S": "1"}
+    environment = {
+        "MSIM_SIGNATURES__POLICY": "record",
+        "MSIM_SIGNATURES__TIME_S": "2",
+        "MSIM_SIGNATURES__RETRY_S": "1",
+    }
     with ServerProcess(tmp_path, database_url, environment=environment) as server:
         assert settled(server, provided(server, SIGNED))["covers-document"] == "true"
         first = validating(server)
