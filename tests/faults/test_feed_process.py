@@ -24,7 +24,7 @@ _WAIT_S = 60
 
 
 class Serve:
-    """``msim-xds serve`` with a feed."""
+    """``msim-xds serve`` with a feed, and no other process beside it."""
 
     def __init__(self, data: Path, engine: str, mllp_port: int | None = None) -> None:
         self.port, self.mllp_port = free_port(), mllp_port or free_port()
@@ -34,7 +34,7 @@ class Serve:
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [*command, "--mllp-port", str(self.mllp_port)],
-                env=environment | {"MSIM_SERVER__ENGINE": engine},
+                env=environment | {"MSIM_SERVER__ENGINE": engine, "MSIM_SIGNATURES__POLICY": "ignore"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
