@@ -18,7 +18,7 @@ serve: $(VENV)/.installed ## Install if needed, then start on 127.0.0.1:8080 wit
 	@exec $(BIN)/msim-xds serve --host 127.0.0.1 --port 8080 --data ./var
 
 test: $(VENV)/.installed-test ## All tests, on SQLite and on a PostgreSQL of their own
-	$(BIN)/pytest -n auto --maxprocesses 4 $(PYTEST_ARGS)
+	$(BIN)/pytest -n 4 $(PYTEST_ARGS)
 
 coverage: ## What a run of make test PYTEST_ARGS=--cov has missed: at least 90 % everywhere, 99 % of the rules
 	$(BIN)/coverage report
