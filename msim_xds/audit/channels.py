@@ -7,12 +7,13 @@ import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from msim_xds.audit_settings import Address, AuditRepositorySettings, Confirmation
 
 #: Longest message that fits into one datagram over IPv4, with room for headers.
 DATAGRAM_BYTES: Final = 65_479
+_ALERT, _CLOSE_NOTIFY = 21, 0  # RFC 8446 5.1, 6
 _DATAGRAMS: Final = 100  # at a time: there is no flow control, and receivers have buffers of some hundred kB
 
 
@@ -58,12 +59,22 @@ class TlsChannel:
     def send(self, messages: Sequence[bytes]) -> None:
         """Send a batch and wait until the receiver has read it. Raises OSError."""
         _, host, port = self.address
+        alerts: list[int] = []
+
+        def note(_: Any, direction: str, _version: Any, kind: Any, number: Any, _data: bytes) -> None:  # noqa: ANN401
+            if direction == "read" and int(kind) == _ALERT and int(number) != _CLOSE_NOTIFY:
+                alerts.append(int(number))
+
+        # To OpenSSL a fatal alert that comes behind our close_notify is an end like any other.
+        self.context._msg_callback = note  # type: ignore[attr-defined]
         with (
             socket.create_connection((host, port), self.timeout_s) as plain,
             self.context.wrap_socket(plain, server_hostname=self.server_name) as connection,
         ):
             connection.sendall(b"".join(b"%d %b" % (len(each), each) for each in messages))
             self._close(connection)
+        if alerts:
+            raise NotConfirmed(f"the repository has refused us (TLS alert {alerts[0]})")
 
     def _close(self, connection: ssl.SSLSocket) -> None:
         try:
