@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from msim_xds.ihe.transactions import ITI_18, ITI_43
 from msim_xds.importer.composing import Options
 from msim_xds.importer.desk import Order
 from msim_xds.importer.running import Summary, run
+from msim_xds.repository import scrub
 from msim_xds.settings import DatabaseSettings, Settings
 from msim_xds.wire.exchange import Addressing, Answer, Request
 from tests.support.metadata import (
     APPROVED,
     DEPRECATED,
     PATIENT,
+    REPOSITORY,
     document_entry,
     new_oid,
     original,
@@ -72,6 +75,26 @@ def pair(content: bytes, unique_id: str = "", **options: Any) -> tuple[bytes, by
     return submit_objects(
         submission_set(patient_id=patient), entry, original(options.get("id", "Document01"))
     ), content
+
+
+def put(source: Path, name: str, content: bytes) -> None:
+    """A file of the source, with the folders it is in."""
+    (source / name).parent.mkdir(parents=True, exist_ok=True)
+    (source / name).write_bytes(content)
+
+
+def versions(source: Path, count: int) -> list[str]:
+    """So many documents in files of their number; their uniqueIds."""
+    names = [new_oid() for _ in range(count)]
+    for number, name in enumerate(names):
+        put(source, f"{number}.xml", pair(b"<v>%d</v>" % number, name)[0])
+        put(source, f"{number}.doc", b"<v>%d</v>" % number)
+    return names
+
+
+def version(number: int, **document: Any) -> dict[str, Any]:
+    """A manifest line of one of them; options go to its document."""
+    return {"metadata": f"{number}.xml", "documents": [{"path": f"{number}.doc", **document}]}
 
 
 def write_manifest(
@@ -134,3 +157,15 @@ def unique_id(thing: etree._Element) -> str:
 def slot(thing: etree._Element, name: str) -> str | None:
     """First value of a slot."""
     return thing.findtext(f"{RIM}Slot[@name='{name}']/{RIM}ValueList/{RIM}Value")
+
+
+def is_sound(settings: Settings) -> scrub.Report:
+    """The report of a scrub that finds nothing damaged or missing."""
+    node = open_node(settings)
+    try:
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        report = scrub.check(node.store, node.index, node.database, REPOSITORY, tomorrow)
+    finally:
+        node.close()
+    assert report.is_sound, report.problems
+    return report

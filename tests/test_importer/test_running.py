@@ -40,11 +40,6 @@ from tests.test_importer.archives import (
 PATIENTS = [f"{number}^^^&1.2.3.4&ISO" for number in range(40)]
 
 
-@pytest.fixture
-def settings(tmp_path: Path, database_url: str) -> Settings:
-    return settings_of(tmp_path / "data", database_url)
-
-
 def archive(folder: Path, count: int, refused: frozenset[int] = frozenset()) -> Path:
     """A manifest of so many submissions; those of ``refused`` have another hash than their document."""
     folder.mkdir()

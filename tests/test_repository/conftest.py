@@ -10,7 +10,6 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 import obstore
@@ -25,10 +24,11 @@ from msim_xds.repository.index import DocumentIndex
 from msim_xds.repository.keyring import KeyRing, add_key
 from msim_xds.repository.objects import ObjectStore
 from msim_xds.settings import DatabaseSettings, RepositorySettings, Settings
+from tests.test_repository.service_world import World, build
+from tests.test_repository.stores import NOW
 
 ACCESS_KEY = "AKIATEST"
 SECRET_KEY = "not-a-secret"
-NOW = datetime(2026, 9, 14, 12, 0, tzinfo=UTC)
 
 
 def _free_ports(count: int) -> list[int]:
@@ -139,3 +139,9 @@ def database(database_url: str) -> Iterator[Database]:
 def index(file_store: FileStore) -> DocumentIndex:
     """The index of ``file_store``."""
     return DocumentIndex(lambda: NOW, file_store)
+
+
+@pytest.fixture
+def world(database: Database, file_store: FileStore, tmp_path: Path) -> World:
+    """Registry and repository in process, on ``file_store``."""
+    return build(database, file_store, tmp_path / "documents")

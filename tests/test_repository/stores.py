@@ -1,15 +1,17 @@
-"""Helpers: octets into a store, and the path where a file store keeps them."""
+"""Helpers: octets into a store, the path where a file store keeps them, and the time meanwhile."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from msim_xds.repository.blobs import BlobStore, CorruptDocument
 from msim_xds.repository.index import StoredDocument
 from msim_xds.wire.exchange import StagedPart
 
+NOW = datetime(2026, 9, 14, 12, 0, tzinfo=UTC)
 _numbers = itertools.count(1)
 
 

@@ -16,8 +16,7 @@ from msim_xds.repository.objects import ObjectStore
 from msim_xds.repository.rotation import rotate
 from msim_xds.settings import Settings
 from msim_xds.wire.exchange import StagedPart
-from tests.test_repository.conftest import NOW
-from tests.test_repository.stores import blob_path, document
+from tests.test_repository.stores import NOW, blob_path, document
 
 
 class _Stores:

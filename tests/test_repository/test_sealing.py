@@ -14,8 +14,7 @@ from msim_xds.repository.blobs import CHUNK, CorruptDocument
 from msim_xds.repository.files import FileStore
 from msim_xds.repository.keyring import KeyRing, add_key
 from msim_xds.repository.sealing import HEADER, Sealer, key_id, opened, sealed_size
-from tests.test_repository.conftest import NOW
-from tests.test_repository.stores import blob_path, staged, stored, until_damage
+from tests.test_repository.stores import NOW, blob_path, staged, stored, until_damage
 
 FRAME = 256 * 1024
 SEALED_FRAME = FRAME + 16
