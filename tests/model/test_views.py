@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +12,9 @@ from msim_xds.registry import consents, patients
 from msim_xds.registry.consents import Said
 from msim_xds.security.access.document import Consent
 from msim_xds.wire.view import Clause, Condition, Fact, View
+from tests.model.asking import ask_everything
 from tests.model.reference import Model
-from tests.model.test_stored_queries import BUDGET, SPELT, ask_everything, merge, models, store
+from tests.model.registries import BUDGET, SPELT, merge, models, store
 from tests.model.visible import visible
 from tests.support.registry import Registry
 
@@ -54,12 +53,6 @@ said = st.builds(
     st.none() | st.sampled_from(SPANS).map(lambda span: Period(*span)),
 )
 AT = Said("a test", "2026-09-14T12:00:00+00:00", "asked for")
-
-
-@pytest.fixture
-def registry(database_url: str) -> Iterator[Registry]:
-    with Registry(database_url, search={"preview": True}) as ready:
-        yield ready
 
 
 def keep(registry: Registry, given: dict[str, list[Consent]]) -> None:

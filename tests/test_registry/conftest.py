@@ -1,4 +1,4 @@
-"""One migrated database of each kind for a whole module, emptied before each test."""
+"""One migrated database of each kind for a whole module, emptied before each test, and what works on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from sqlalchemy import make_url
 from msim_xds.database.engine import Database
 from msim_xds.database.schema import fragment_dictionary, metadata
 from msim_xds.settings import DatabaseSettings
+from tests.support.metadata import OTHER_PATIENT
+from tests.support.registry import Registry
 from tests.test_registry.registering import Registering
+from tests.test_registry.searching import World
+from tests.test_registry.updating import Updating
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -47,3 +51,25 @@ def database(migrated: Database) -> Database:
 def registering(database: Database) -> Registering:
     """A registration with the settings as they are by default."""
     return Registering(database)
+
+
+@pytest.fixture
+def updating(database: Database) -> Updating:
+    """Updates with the settings as they are by default."""
+    return Updating(database)
+
+
+@pytest.fixture
+def registry(database_url: str) -> Iterator[Registry]:
+    """Registration and stored queries with default settings, on a database of their own."""
+    with Registry(database_url) as ready:
+        yield ready
+
+
+@pytest.fixture
+def world(registry: Registry) -> World:
+    """What is asked about; a second world of another patient stands beside it."""
+    World(OTHER_PATIENT).submit(registry)
+    world = World()
+    world.submit(registry)
+    return world

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
@@ -26,17 +25,11 @@ from tests.support.metadata import (
     original,
     submission_set,
 )
-from tests.support.queries import find_documents, many, request
+from tests.support.queries import find_documents, many, one, request
 from tests.support.registry import Registry
 
 DE = "$XDSDocumentEntry"
 X, Y, Z = (("X", "1.2.3", "x"), ("Y", "1.2.3", "y"), ("Z", "1.2.3", "z"))
-
-
-@pytest.fixture
-def registry(database_url: str) -> Iterator[Registry]:
-    with Registry(database_url) as ready:
-        yield ready
 
 
 def submit(registry: Registry, **options: object) -> str:
@@ -272,3 +265,29 @@ def test_periods_mean_what_the_strings_say(start: str | None, end: str | None, s
     after = start is None or high >= period(start).low
     before = end is None or (low <= period(end).high and (low, high) != period(end))
     assert (after and before) is in_range(start, end, stored)
+
+
+class TestReferenceId:
+    def test_patterns_and_groups(self, registry: Registry) -> None:
+        name = f"{DE}ReferenceIdList"
+        accession = "2013^^^&1.2.3&ISO^urn:ihe:iti:xds:2013:accession"
+        order = "77^^^&1.2.4&ISO^urn:ihe:iti:xds:2013:order"
+        entry = new_uuid()
+        slots = {"urn:ihe:iti:xds:2013:referenceIdList": [accession, order]}
+        registry.submit(
+            submission_set(),
+            document_entry(entry, slots=slots),
+            association("SubmissionSet01", entry, status="Original"),
+        )
+        base = ((f"{DE}PatientId", one(PATIENT)), (f"{DE}Status", many(APPROVED)))
+        for lists, matches in (
+            ([many(accession)], True),
+            ([many("2013%")], True),
+            ([many("2013")], False),
+            ([many("no", order)], True),
+            ([many(accession), many(order)], True),
+            ([many(accession), many("no")], False),
+        ):
+            parameters = (*base, *((name, values) for values in lists))
+            found = registry.ask(request("FindDocumentsByReferenceId", parameters))
+            assert found.ids == ([entry] if matches else [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -73,12 +72,6 @@ def shown(found: Result) -> set[str]:
 def source_patients(found: Result) -> set[str]:
     slots = found.root.iterfind(f".//{{{RIM}}}Slot[@name='sourcePatientId']")
     return {str(slot.xpath("string()")) for slot in slots}
-
-
-@pytest.fixture
-def registry(database_url: str) -> Iterator[Registry]:
-    with Registry(database_url) as ready:
-        yield ready
 
 
 class TestMerges:

@@ -96,12 +96,6 @@ class World:
 
 
 @pytest.fixture
-def registry(database_url: str) -> Iterator[Registry]:
-    with Registry(database_url) as ready:
-        yield ready
-
-
-@pytest.fixture
 def world(registry: Registry) -> World:
     world = World()
     world.submit(registry)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from lxml import etree
 from sqlalchemy import select
@@ -27,12 +25,6 @@ from tests.support.queries import find_documents, many, one, request
 from tests.support.registry import Registry
 
 NAMES = ("DocumentEntry", "SubmissionSet", "Folder")
-
-
-@pytest.fixture
-def registry(database_url: str) -> Iterator[Registry]:
-    with Registry(database_url) as ready:
-        yield ready
 
 
 def submit(registry: Registry, patient_id: str) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import pytest
 from lxml import etree
 from sqlalchemy import func, select
 
@@ -25,12 +23,6 @@ from tests.support.updates import entry_version, update
 RESULT = SignatureResult("TOTAL_PASSED", "", "XAdES-BASELINE-T", "2026-06-01T12:00:00Z", True)
 OTHER = SignatureResult("INDETERMINATE", "REVOKED_NO_POE", "XAdES-BASELINE-T", "", True)
 MOMENT = datetime(2026, 9, 14, tzinfo=UTC)
-
-
-@pytest.fixture
-def registry(database_url: str) -> Iterator[Registry]:
-    with Registry(database_url) as opened:
-        yield opened
 
 
 def slots_of(result: SignatureResult) -> dict[str, str]:

@@ -38,12 +38,6 @@ Request = tuple[Updating, bytes, Transaction]
 
 
 @pytest.fixture
-def updating(database: Database) -> Updating:
-    """Updates with the settings as they are by default."""
-    return Updating(database)
-
-
-@pytest.fixture
 def servers(database: Database, updating: Updating) -> Iterator[Sequence[Updating]]:
     """Two servers on one database, neither of which knows the other's connections, locks or caches."""
     url = database._engine.url.render_as_string(hide_password=False)

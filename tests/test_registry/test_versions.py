@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from msim_xds.database.engine import Database
 from msim_xds.ihe.names import AssociationType, ObjectKind
 from msim_xds.registry import versions
@@ -17,12 +15,6 @@ from tests.test_registry.registering import APND
 from tests.test_registry.updating import Updating
 
 _APND, _MEMBER = ASSOCIATION_TYPE[AssociationType.APND], ASSOCIATION_TYPE[AssociationType.HAS_MEMBER]
-
-
-@pytest.fixture
-def updating(database: Database) -> Updating:
-    """Updates with the settings as they are by default."""
-    return Updating(database)
 
 
 def test_latest_versions(updating: Updating) -> None:
