@@ -9,6 +9,7 @@ import statistics
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -196,15 +197,15 @@ def _canned(home: str) -> Iterator[int]:
         yield at
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler, ABC):
     """Answers SOAP messages over kept connections."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one piece: no delayed acknowledgement between them
 
+    @abstractmethod
     def answer(self, request: bytes) -> bytes:
         """The body of the answer to this request."""
-        raise NotImplementedError
 
     def do_POST(self) -> None:
         body = self.answer(self.rfile.read(int(self.headers["Content-Length"])))

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from structlog.typing import FilteringBoundLogger
 
+from msim_xds.files import Stamp, stamp
 from msim_xds.tls_settings import ClientCertificates, TlsSettings
 
 _log: FilteringBoundLogger = structlog.get_logger()
@@ -110,21 +111,13 @@ class Contexts:
         else:
             _log.info("TLS files read")
 
-    def _stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
-        return tuple(_stamp(path) for path in self._files)
+    def _stamps(self) -> tuple[Stamp | None, ...]:
+        return tuple(stamp(path) for path in self._files)
 
 
 def _files(settings: TlsSettings) -> tuple[Path, ...]:
     single = (settings.certificate, settings.key, settings.dh_parameters)
     return (*filter(None, single), *settings.client_ca, *settings.crl)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _set_ciphers(context: ssl.SSLContext, ciphers: str) -> None:

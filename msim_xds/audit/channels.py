@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from msim_xds.audit_settings import Address, AuditRepositorySettings, Confirmation
 
 #: Longest message that fits into one datagram over IPv4, with room for headers.
 DATAGRAM_BYTES: Final = 65_479
-_ALERT, _CLOSE_NOTIFY = 21, 0  # RFC 8446 5.1, 6
+_CHUNK: Final = 65_536
 _DATAGRAMS: Final = 100  # at a time: there is no flow control, and receivers have buffers of some hundred kB
+
+T = TypeVar("T")
 
 
 class NotConfirmed(OSError):
@@ -59,32 +62,69 @@ class TlsChannel:
     def send(self, messages: Sequence[bytes]) -> None:
         """Send a batch and wait until the receiver has read it. Raises OSError."""
         _, host, port = self.address
-        alerts: list[int] = []
+        with socket.create_connection((host, port), self.timeout_s) as plain:
+            connection = _Connection(plain, self.context, self.server_name)
+            connection.write(b"".join(b"%d %b" % (len(each), each) for each in messages))
+            try:
+                connection.close()
+            except ssl.SSLEOFError:
+                if self.confirmation is not Confirmation.EOF:
+                    raise NotConfirmed(
+                        "the repository did not answer our close_notify (RFC 5425 4.4); for one that never "
+                        'does there is confirmation = "eof"'
+                    ) from None
 
-        def note(_: Any, direction: str, _version: Any, kind: Any, number: Any, _data: bytes) -> None:  # noqa: ANN401
-            if direction == "read" and int(kind) == _ALERT and int(number) != _CLOSE_NOTIFY:
-                alerts.append(int(number))
 
-        # To OpenSSL a fatal alert that comes behind our close_notify is an end like any other.
-        self.context._msg_callback = note  # type: ignore[attr-defined]
-        with (
-            socket.create_connection((host, port), self.timeout_s) as plain,
-            self.context.wrap_socket(plain, server_hostname=self.server_name) as connection,
-        ):
-            connection.sendall(b"".join(b"%d %b" % (len(each), each) for each in messages))
-            self._close(connection)
-        if alerts:
-            raise NotConfirmed(f"the repository has refused us (TLS alert {alerts[0]})")
+class _Connection:
+    """TLS over a socket whose two directions end one after the other.
 
-    def _close(self, connection: ssl.SSLSocket) -> None:
-        try:
-            connection.unwrap().close()
-        except ssl.SSLEOFError:
-            if self.confirmation is not Confirmation.EOF:
-                raise NotConfirmed(
-                    "the repository did not answer our close_notify (RFC 5425 4.4); for one that never does "
-                    'there is confirmation = "eof"'
-                ) from None
+    ``ssl.SSLSocket.unwrap`` ends both, and takes whatever comes behind our close_notify for the other end's:
+    also the alert by which a receiver in TLS 1.3 says that it does not accept our certificate.
+    """
+
+    def __init__(self, plain: socket.socket, context: ssl.SSLContext, server_name: str) -> None:
+        """Carry out the handshake. Raises OSError."""
+        self._plain = plain
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_hostname=server_name)
+        self._until_done(self._tls.do_handshake)
+
+    def write(self, octets: bytes) -> None:
+        """Send octets. Raises OSError."""
+        left = memoryview(octets)
+        while left:
+            left = left[self._tls.write(left) :]
+        self._flush()
+
+    def close(self) -> None:
+        """Say that nothing more comes, and wait until the other side says so too.
+
+        Raises:
+            ssl.SSLEOFError: it ends without a word.
+            OSError: it says something else, or nothing for too long.
+        """
+        with suppress(ssl.SSLWantReadError):
+            self._tls.unwrap()
+        with suppress(ssl.SSLZeroReturnError):  # which is its close_notify
+            while True:
+                self._until_done(lambda: self._tls.read(_CHUNK))  # syslog receivers have nothing to say
+
+    def _until_done(self, step: Callable[[], T]) -> T:
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                if octets := self._plain.recv(_CHUNK):
+                    self._in.write(octets)
+                else:
+                    self._in.write_eof()
+            else:
+                self._flush()
+                return done
+
+    def _flush(self) -> None:
+        self._plain.sendall(self._out.read())
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
@@ -16,24 +14,11 @@ from structlog.typing import FilteringBoundLogger
 from msim_xds.audit.channels import Channel
 from msim_xds.audit.dispatch import Dispatch
 from msim_xds.audit.syslog import Sealed, Syslog
+from msim_xds.pauses import Pauses
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
 _LOOK_S: Final = 1.0
-_DOUBLINGS: Final = 60  # of pauses; a power of two that a float can hold
-
-
-@dataclass(frozen=True, slots=True)
-class Pauses:
-    """Between attempts: the first one, and the longest."""
-
-    first_s: float
-    longest_s: float
-
-    def after(self, failures: int) -> float:
-        """Doubles with each failure; chance takes up to half of it."""
-        doubled = self.first_s * 2.0 ** min(failures - 1, _DOUBLINGS)
-        return min(doubled, self.longest_s) * random.uniform(0.5, 1.0)  # noqa: S311  # no secret
 
 
 class Sender:

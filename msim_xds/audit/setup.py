@@ -23,11 +23,12 @@ from msim_xds.audit.key import make_key
 from msim_xds.audit.message import AuditSource
 from msim_xds.audit.outbox import Outbox
 from msim_xds.audit.sealer import Sealer, seal_all
-from msim_xds.audit.sender import Pauses, Sender, Senders
+from msim_xds.audit.sender import Sender, Senders
 from msim_xds.audit.syslog import Syslog
 from msim_xds.audit.trail import Place, Trail
 from msim_xds.audit_settings import AuditRepositorySettings, AuditSettings
 from msim_xds.database.engine import Database
+from msim_xds.pauses import Pauses
 
 _log: FilteringBoundLogger = structlog.get_logger()
 

@@ -54,10 +54,10 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """Show consents, withdrawn ones too, the oldest first."""
-    from msim_xds.registry import consents
+    from msim_xds.registry import consents, patients
 
     with _opened(config, data) as (_, database), database.read() as connection:
-        key = None if patient is None else _patient(connection, patient)
+        key = None if patient is None else _known(patients.active_id(connection, patient), patient)
         found = consents.listed(connection, key)
     if as_json:
         print_json([_as_json(each) for each in found])
@@ -85,7 +85,7 @@ def set_(
 ) -> None:
     """Record what a patient says: of all documents, or of those that the options name together."""
     from msim_xds.metadata.institution import institution as spelt
-    from msim_xds.registry import consents
+    from msim_xds.registry import consents, patients
     from msim_xds.security.access.document import Consent
 
     with _opened(config, data) as (settings, database):
@@ -96,7 +96,8 @@ def set_(
             _period(created_from, created_to),
         )
         with database.write() as connection:
-            number = consents.record(connection, _patient(connection, patient), consent, _said(by, reason))
+            key = _known(patients.active_id(connection, patient), patient)
+            number = consents.record(connection, key, consent, _said(by, reason))
     say(f"consent {number} is recorded")
 
 
@@ -127,18 +128,11 @@ def _opened(config: Path | None, data: Path | None) -> Iterator[tuple[Settings, 
         yield settings, database
 
 
-def _patient(connection: object, cx: str) -> int:
-    """Key of the patient; of a merged one the survivor's.
-
-    Raises:
-        Failure: the registry does not know the id.
-    """
-    from msim_xds.registry import patients
-
-    found = patients.find(connection, cx)  # type: ignore[arg-type]  # SQL is below
-    if found is None:
+def _known(key: int | None, cx: str) -> int:
+    """The patient's key. Raises Failure where there is none."""
+    if key is None:
         raise Failure(f"{cx}: the registry does not know this patient; `msim-xds patients add` does", REFUSED)
-    return found.survivor_id or found.id
+    return key
 
 
 def _said(by: str | None, reason: str) -> Said:

@@ -1,9 +1,8 @@
 """The queue of answers: the table ``delivery``, shared by every server process on the database.
 
-Who works on a row holds it until ``due_at``, and prolongs that while it works (``renew``). A process that
-dies prolongs nothing, so that others find the row due. Each claim counts ``attempts`` up; whoever has lost a
-row that way changes nothing in it any more. All moments are the database's, so the clocks of machines need
-not agree.
+It is a ``database.queues.Queue``. Who works on a row prolongs its time (``renew``); a process that dies
+prolongs nothing, so that others find the row due. An open row is one whose request is being carried out: if
+that process dies, what is kept says that the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -12,12 +11,10 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from enum import IntEnum
 from typing import Any, Final
 
 import structlog
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Row,
     and_,
@@ -33,27 +30,12 @@ from structlog.typing import FilteringBoundLogger
 from msim_xds.database.clock import Now
 from msim_xds.database.engine import Database, allocate
 from msim_xds.database.queue_schema import delivery
+from msim_xds.database.queues import Queue, State
 from msim_xds.delivery_settings import DeliverySettings
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
 _ROOM: Final = 100  # given-up answers dropped at a time when there is no room for a new one
-
-
-class State(IntEnum):
-    """What is happening to an answer."""
-
-    OPEN = 0
-    """Its request is being carried out. If that process dies, what is kept says: outcome unknown."""
-    WAITING = 1
-    SENDING = 2
-    GIVEN_UP = 3
-    """It stays until an operator has it sent again or dropped, or until its room is needed."""
-
-    @property
-    def label(self) -> str:
-        """The state in words."""
-        return self.name.lower().replace("_", " ")
 
 
 class QueueFull(Exception):
@@ -109,12 +91,11 @@ class Delivery(NewDelivery):
 
 
 _ROW: Final = delivery.c
+_QUEUE: Final = Queue(delivery)
 _OTHERS: Final = (
     *(_ROW[field.name] for field in fields(NewDelivery) if field.name != "payload"),
-    *(_ROW.id, _ROW.created_at, _ROW.state, _ROW.attempts, _ROW.last_error),
-    ((_ROW.due_at - Now()) / literal(1000.0)).label("due_in_s"),
+    *(_ROW.id, _ROW.created_at, _ROW.state, _ROW.attempts, _ROW.last_error, _QUEUE.due_in_s),
 )
-_LIVE: Final = _ROW.state < State.GIVEN_UP
 
 
 class DeliveryQueue:
@@ -172,21 +153,9 @@ class DeliveryQueue:
 
         It is held until ``delivered``, ``postpone`` or ``give_up``.
         """
-        due = (
-            select(_ROW.id)
-            .where(_LIVE, _ROW.due_at <= Now(), _ROW.host.not_in(busy))
-            .order_by(_ROW.due_at, _ROW.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        taken = (
-            update(delivery)
-            .where(_ROW.id == due.scalar_subquery())
-            .values(state=State.SENDING, attempts=_ROW.attempts + 1, due_at=Now() + self._lease_ms)
-            .returning(_ROW.payload, *_OTHERS)
-        )
         with self._database.write() as connection:
-            row = connection.execute(taken).one_or_none()
+            shown = (_ROW.payload, *_OTHERS)
+            row = _QUEUE.claim(connection, self._lease_ms, shown, _ROW.host.not_in(busy))
         if row is None:
             return None
         claimed = _delivery(row)
@@ -198,20 +167,19 @@ class DeliveryQueue:
         """It has arrived, and is forgotten."""
         self.let_go(claimed.id)
         with self._database.write() as connection:
-            connection.execute(delete(delivery).where(_mine(claimed)))
+            _QUEUE.done(connection, claimed)
 
     def postpone(self, claimed: Delivery, pause_s: float, error: str | None) -> None:
         """It has not arrived, and is due again after a pause."""
         self.let_go(claimed.id)
-        again = update(delivery).where(_mine(claimed))
-        due_at = Now() + round(pause_s * 1000)
-        self._change(again.values(state=State.WAITING, due_at=due_at, last_error=error))
+        with self._database.write() as connection:
+            _QUEUE.postpone(connection, claimed, pause_s, error)
 
     def give_up(self, claimed: Delivery, error: str) -> None:
         """It has not arrived, and is not tried again."""
         self.let_go(claimed.id)
-        end = update(delivery).where(_mine(claimed))
-        self._change(end.values(state=State.GIVEN_UP, due_at=Now(), last_error=error))
+        with self._database.write() as connection:
+            _QUEUE.give_up(connection, claimed, error)
 
     def let_go(self, key: int) -> None:
         """Hold a row no longer, so that it falls to others when its time has passed."""
@@ -228,10 +196,8 @@ class DeliveryQueue:
 
     def next_due_s(self, busy: Collection[str]) -> float | None:
         """Seconds until something is due of hosts that are not ``busy``; None when nothing waits."""
-        query = select(func.min(_ROW.due_at) - Now()).where(_LIVE, _ROW.host.not_in(busy))
         with self._database.read() as connection:
-            wait: int | None = connection.execute(query).scalar_one()
-        return None if wait is None else wait / 1000
+            return _QUEUE.next_due_s(connection, _ROW.host.not_in(busy))
 
     def rows(self) -> Sequence[Delivery]:
         """All answers kept, the oldest first, without what they say."""
@@ -242,16 +208,13 @@ class DeliveryQueue:
 
     def retry(self, keys: Collection[int] | None = None) -> list[int]:
         """Have given-up answers sent again, all of them or those; returns which."""
-        revived = update(delivery).where(_ROW.state == State.GIVEN_UP, _among(keys))
-        fresh = revived.values(state=State.WAITING, attempts=0, due_at=Now())
         with self._database.write() as connection:
-            return sorted(connection.execute(fresh.returning(_ROW.id)).scalars())
+            return _QUEUE.retry(connection, keys)
 
     def drop(self, keys: Collection[int] | None = None) -> list[int]:
         """Forget answers: those, or all that were given up; returns which. One under way may still arrive."""
-        which = _ROW.state == State.GIVEN_UP if keys is None else _ROW.id.in_(keys)
         with self._database.write() as connection:
-            return sorted(connection.execute(delete(delivery).where(which).returning(_ROW.id)).scalars())
+            return _QUEUE.drop(connection, keys)
 
     def _insert(self, new: NewDelivery, state: State, due_in_ms: int) -> int:
         with self._database.write() as connection:
@@ -286,15 +249,6 @@ class DeliveryQueue:
     def _change(self, statement: Any) -> bool:  # noqa: ANN401  # an Update of any shape
         with self._database.write() as connection:
             return bool(connection.execute(statement).rowcount)
-
-
-def _mine(claimed: Delivery) -> ColumnElement[bool]:
-    """The row, unless it was claimed again since."""
-    return and_(_ROW.id == claimed.id, _ROW.attempts == claimed.attempts, _ROW.state == State.SENDING)
-
-
-def _among(keys: Collection[int] | None) -> ColumnElement[bool]:
-    return _ROW.id.is_not(None) if keys is None else _ROW.id.in_(keys)
 
 
 def _delivery(row: Row[Any]) -> Delivery:

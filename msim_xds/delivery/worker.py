@@ -6,7 +6,6 @@ hangs holds up its own answers and nobody else's. What it cannot deliver it trie
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 import uuid
@@ -20,6 +19,7 @@ from msim_xds.delivery.addresses import BadAddress, ReplyHosts
 from msim_xds.delivery.queue import Delivery, DeliveryQueue
 from msim_xds.delivery.sending import Attempt, NotDelivered, Options
 from msim_xds.delivery_settings import DeliverySettings
+from msim_xds.pauses import Pauses
 from msim_xds.wire.mtom import Packaged
 
 _log: FilteringBoundLogger = structlog.get_logger()
@@ -29,7 +29,6 @@ Compose = Callable[[Delivery], Packaged]
 
 _LOOK_S: Final = 5.0  # as often the queue is looked at for what other processes have left
 _RENEWALS: Final = 3  # in the time of a lease
-_DOUBLINGS: Final = 60  # of pauses; a power of two that a float can hold
 _GRACE_S: Final = 5.0  # for what is under way when the server stops, and again for breaking it off
 
 
@@ -50,6 +49,7 @@ class DeliveryWorker:
         self._hosts = hosts
         self._compose = compose
         self._settings = settings
+        self._pauses = Pauses(settings.first_pause_s, settings.longest_pause_s)
         self._options = Options(settings.timeout_s, settings.ca_file, settings.certificate)
         self._renewal_s = settings.lease_s / _RENEWALS
         self._renewed = time.monotonic()
@@ -166,15 +166,9 @@ class DeliveryWorker:
             self._queue.give_up(claimed, problem)
             _log.error("delivery given up", **facts, reason=problem)
         else:
-            pause_s = self._pause_s(claimed.attempts)
+            pause_s = self._pauses.after(claimed.attempts)
             self._queue.postpone(claimed, pause_s, problem)
             _log.warning("not delivered", **facts, reason=problem, next_s=round(pause_s, 1))
-
-    def _pause_s(self, attempts: int) -> float:
-        """Doubles with each attempt; chance takes up to half of it, so that answers do not come in herds."""
-        settings = self._settings
-        doubled = settings.first_pause_s * 2.0 ** min(attempts - 1, _DOUBLINGS)
-        return min(doubled, settings.longest_pause_s) * random.uniform(0.5, 1.0)  # noqa: S311  # no secret
 
     def _wind_up(self) -> None:
         """Wait for what is under way, then break it off. What even then has not settled, leases settle."""

@@ -61,10 +61,9 @@ class PatientDirectory:
 
 def _by_id(connection: Connection, ids: tuple[str, ...], sought: Sought) -> Iterator[Match]:
     for cx in ids:
-        patient = patients.find(connection, cx)
-        if patient is None:
+        key = patients.active_id(connection, cx)
+        if key is None:
             continue
-        key = patient.id if patient.survivor_id is None else patient.survivor_id
         active = patients.names(connection, [key])[key]
         known = patients.person(connection, active)
         if _agrees(sought.birth_date, known.birth_date) and _agrees(sought.sex, known.sex):

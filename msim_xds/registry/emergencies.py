@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from msim_xds.database.access_tables import emergency_access
 from msim_xds.database.among import among, given
@@ -83,7 +83,6 @@ def review(connection: Connection, number: int, at: str, by: str, verdict: str) 
     return connection.execute(_REVIEW, given_).rowcount > 0
 
 
-def _reviewed(row: Any) -> Reviewed:  # noqa: ANN401
-    number, *values = row
-    size = len(Emergency._fields)
-    return Reviewed(number, Emergency(*values[:size]), *values[size:])
+def _reviewed(row: Row[Any]) -> Reviewed:
+    end = 1 + len(Emergency._fields)
+    return Reviewed(row[0], Emergency(*row[1:end]), *row[end:])

@@ -29,6 +29,11 @@ class Patient(NamedTuple):
     announced: bool
     survivor_id: int | None
 
+    @property
+    def active_id(self) -> int:
+        """Its own key, or that of the patient whom it is now."""
+        return self.id if self.survivor_id is None else self.survivor_id
+
 
 class Listed(NamedTuple):
     """A patient as operators see it; ``survivor`` is the CX of the one that it was merged into."""
@@ -99,6 +104,12 @@ _LIST: Final = (
 def find(connection: Connection, cx: str) -> Patient | None:
     """The patient; None when the registry does not know the id."""
     return _patient(_FIND_ONE.rows(connection, {"cx": cx.strip()}))
+
+
+def active_id(connection: Connection, cx: str) -> int | None:
+    """Key of the patient, of a merged one the survivor's; None where the registry does not know the id."""
+    found = find(connection, cx)
+    return None if found is None else found.active_id
 
 
 def names(connection: Connection, keys: Collection[int]) -> dict[int, str]:

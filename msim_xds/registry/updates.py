@@ -102,7 +102,7 @@ class Updates:
         if patient is None or (owned is not None and errors(found)):
             raise Refused(found)
         # What is read from here on stays true until the end.
-        facts = self._facts(connection, draft, transaction, patient.survivor_id or patient.id)
+        facts = self._facts(connection, draft, transaction, patient.active_id)
         changes, broken = plan(draft, transaction, facts, self._home)
         sets = Submission(draft.submission.submission_sets)
         found += store_rules.used_ids(draft.submission, draft.places, facts.held)
@@ -271,7 +271,7 @@ def _patients(connection: Connection, draft: Draft) -> dict[str, int]:
     """Who bears each patientId of the request now, by CX: after a merge it is the survivor."""
     ids = {(thing.patient_id or "").strip() for thing in draft.things} - {""}
     found = {cx: patients.find(connection, cx) for cx in ids}
-    return {cx: each.survivor_id or each.id for cx, each in found.items() if each is not None}
+    return {cx: each.active_id for cx, each in found.items() if each is not None}
 
 
 def _inheriting(

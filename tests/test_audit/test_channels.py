@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +54,31 @@ def test_a_sender_whose_certificate_is_missing_learns_of_it(pki: Pki, version: s
         with pytest.raises(OSError, match=r"alert|EOF|reset|[Pp]ipe|close_notify"):
             channel(pki, repository.port).send([b"one"])
         assert repository.messages == []
+
+
+def test_an_alert_behind_our_close_notify_is_no_answer(pki: Pki) -> None:
+    """A receiver in TLS 1.3 that takes its time to find out that it does not know us."""
+    context = pki.context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def receive() -> None:
+            plain, _ = listening.accept()
+            with context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False) as connection:
+                connection.setblocking(False)
+                assert select.select([connection], [], [], 5)[0]
+                with suppress(OSError):  # it wants to read, unless the sender was quicker
+                    connection.do_handshake()
+                time.sleep(0.5)  # all that the sender has to say has arrived by now
+                connection.setblocking(True)
+                with suppress(OSError):
+                    connection.do_handshake()
+
+        receiver = threading.Thread(target=receive)
+        receiver.start()
+        with pytest.raises(OSError, match=r"alert|reset|[Pp]ipe"):
+            channel(pki, listening.getsockname()[1], confirmation="eof").send([b"one"])
+        receiver.join()
 
 
 def test_a_repository_that_is_not_trusted_gets_nothing(pki: Pki) -> None:

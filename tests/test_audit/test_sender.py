@@ -19,10 +19,11 @@ from msim_xds.audit.channels import open_channel
 from msim_xds.audit.dispatch import Dispatch, progress
 from msim_xds.audit.outbox import Entry, Outbox
 from msim_xds.audit.sealer import seal_all
-from msim_xds.audit.sender import Pauses, Sender
+from msim_xds.audit.sender import Sender
 from msim_xds.audit.syslog import Syslog
 from msim_xds.audit_settings import AuditRepositorySettings
 from msim_xds.database.engine import Database
+from msim_xds.pauses import Pauses
 from msim_xds.settings import DatabaseSettings
 from tests.support.arr import Ending, Pki, Repository, without_doubles
 from tests.support.server import free_port

@@ -12,7 +12,8 @@ import pytest
 import structlog
 
 from msim_xds.database.engine import Database
-from msim_xds.delivery.queue import Delivery, DeliveryQueue, NewDelivery, QueueFull, State
+from msim_xds.database.queues import State
+from msim_xds.delivery.queue import Delivery, DeliveryQueue, NewDelivery, QueueFull
 from msim_xds.delivery_settings import DeliverySettings
 from msim_xds.settings import DatabaseSettings
 from tests.test_delivery.conftest import ANSWER, clock, to

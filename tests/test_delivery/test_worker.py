@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from msim_xds.database.engine import Database
+from msim_xds.database.queues import State
 from msim_xds.delivery import worker as module
 from msim_xds.delivery.addresses import ReplyHosts
-from msim_xds.delivery.queue import Delivery, DeliveryQueue, State
+from msim_xds.delivery.queue import Delivery, DeliveryQueue
 from msim_xds.delivery.worker import DeliveryWorker
 from msim_xds.delivery_settings import DeliverySettings
 from msim_xds.wire.mtom import Packaged, plain

@@ -11,8 +11,9 @@ import pytest
 from lxml import etree
 
 from msim_xds.database.engine import Database
+from msim_xds.database.queues import State
 from msim_xds.delivery.addresses import ReplyHosts
-from msim_xds.delivery.queue import Delivery, DeliveryQueue, State
+from msim_xds.delivery.queue import Delivery, DeliveryQueue
 from msim_xds.delivery_settings import DeliverySettings
 from msim_xds.ihe.errors import ERRORS
 from msim_xds.ihe.names import RS

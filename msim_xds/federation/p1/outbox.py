@@ -1,8 +1,7 @@
 """What is to be published at P1: the table ``p1_outbox``, shared by every server process on the database.
 
-Rows come in with the registration or update that they tell of, and go when P1 has them. A row is worked on
-until ``due_at``, after which others take it over; each claim counts ``attempts`` up, and whoever finds
-another count than its own changes nothing. All moments are the database's.
+It is a ``database.queues.Queue``: rows come in with the registration or update that they tell of, and go when
+P1 has them. One that is given up holds up what follows for the same entries.
 """
 
 from __future__ import annotations
@@ -11,42 +10,25 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import IntEnum
 from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Row,
     and_,
     delete,
     exists,
-    func,
     insert,
     literal,
     select,
-    update,
 )
 
 from msim_xds.database.clock import Now
 from msim_xds.database.engine import Database, allocate
 from msim_xds.database.queue_schema import p1_entry, p1_outbox, p1_outbox_entry
+from msim_xds.database.queues import Queue, State
 
 _PART: Final = 500  # entries named in one statement
-
-
-class State(IntEnum):
-    """What is happening to a publication."""
-
-    WAITING = 0
-    SENDING = 1
-    GIVEN_UP = 2
-    """It stays, and holds up what follows for the same entries, until an operator retries or drops it."""
-
-    @property
-    def label(self) -> str:
-        """The state in words."""
-        return self.name.lower().replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +63,14 @@ class Publication:
 
 
 _ROW: Final = p1_outbox.c
-_SHOWN: Final = (
-    *(_ROW[name] for name in ("id", "source_id", "transaction", "unique_id", "created_at", "state")),
-    *(_ROW.attempts, _ROW.last_error, ((_ROW.due_at - Now()) / literal(1000.0)).label("due_in_s")),
-)
 _MINE: Final = p1_outbox_entry.alias("mine")
 _EARLIER: Final = p1_outbox_entry.alias("earlier")
 _BEHIND: Final = and_(_EARLIER.c.entry_uuid == _MINE.c.entry_uuid, _EARLIER.c.outbox_id < _MINE.c.outbox_id)
-_FREE: Final = ~exists().where(_MINE.c.outbox_id == _ROW.id, _BEHIND)
-_LIVE: Final = and_(_ROW.state < State.GIVEN_UP, _FREE)
+_QUEUE: Final = Queue(p1_outbox, ~exists().where(_MINE.c.outbox_id == _ROW.id, _BEHIND))
+_SHOWN: Final = (
+    *(_ROW[name] for name in ("id", "source_id", "transaction", "unique_id", "created_at", "state")),
+    *(_ROW.attempts, _ROW.last_error, _QUEUE.due_in_s),
+)
 
 
 class Outbox:
@@ -157,44 +138,30 @@ class Outbox:
 
         It is held until ``delivered``, ``postpone`` or ``give_up``.
         """
-        due = (
-            select(_ROW.id)
-            .where(_LIVE, _ROW.due_at <= Now())
-            .order_by(_ROW.due_at, _ROW.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        taken = (
-            update(p1_outbox)
-            .where(_ROW.id == due.scalar_subquery())
-            .values(state=State.SENDING, attempts=_ROW.attempts + 1, due_at=Now() + self._lease_ms)
-            .returning(_ROW.payload, *_SHOWN)
-        )
         with self._database.write() as connection:
-            row = connection.execute(taken).one_or_none()
+            row = _QUEUE.claim(connection, self._lease_ms, (_ROW.payload, *_SHOWN))
         return None if row is None else _publication(row)
 
     def delivered(self, claimed: Publication) -> None:
         """P1 has it."""
         with self._database.write() as connection:
-            if connection.execute(delete(p1_outbox).where(_held(claimed))).rowcount:
+            if _QUEUE.done(connection, claimed):
                 _forget(connection, [claimed.id])
 
     def postpone(self, claimed: Publication, pause_s: float, error: str) -> None:
         """P1 does not have it, or it is not known whether it has; it is due again after a pause."""
-        due_at = Now() + round(pause_s * 1000)
-        self._settle(claimed, state=State.WAITING, due_at=due_at, last_error=error)
+        with self._database.write() as connection:
+            _QUEUE.postpone(connection, claimed, pause_s, error)
 
     def give_up(self, claimed: Publication, error: str) -> None:
         """P1 does not take it, and it is not tried again."""
-        self._settle(claimed, state=State.GIVEN_UP, due_at=Now(), last_error=error)
+        with self._database.write() as connection:
+            _QUEUE.give_up(connection, claimed, error)
 
     def next_due_s(self) -> float | None:
         """Seconds until something is due that waits for nothing else; None when nothing waits."""
-        query = select(func.min(_ROW.due_at) - Now()).where(_LIVE)
         with self._database.read() as connection:
-            wait: int | None = connection.execute(query).scalar_one()
-        return None if wait is None else wait / 1000
+            return _QUEUE.next_due_s(connection)
 
     def rows(self) -> Sequence[Publication]:
         """All of them, the oldest first, without what they say."""
@@ -209,10 +176,8 @@ class Outbox:
 
     def retry(self, keys: Collection[int] | None = None) -> list[int]:
         """Have given-up publications tried again, all of them or those; returns which."""
-        revived = update(p1_outbox).where(_ROW.state == State.GIVEN_UP, _among(keys))
-        fresh = revived.values(state=State.WAITING, attempts=0, due_at=Now())
         with self._database.write() as connection:
-            return sorted(connection.execute(fresh.returning(_ROW.id)).scalars())
+            return _QUEUE.retry(connection, keys)
 
     def drop(self, keys: Collection[int] | None = None) -> list[int]:
         """Forget publications: those, or all that were given up; returns which.
@@ -220,30 +185,16 @@ class Outbox:
         Entries that they would have brought to P1 are no more taken for being there, so that updates of them
         stay here.
         """
-        which = _ROW.state == State.GIVEN_UP if keys is None else _ROW.id.in_(keys)
         with self._database.write() as connection:
-            dropped = sorted(connection.execute(delete(p1_outbox).where(which).returning(_ROW.id)).scalars())
+            dropped = _QUEUE.drop(connection, keys)
             if dropped:
                 _forget(connection, dropped)
                 connection.execute(delete(p1_entry).where(p1_entry.c.outbox_id.in_(dropped)))
         return dropped
 
-    def _settle(self, claimed: Publication, **values: object) -> None:
-        with self._database.write() as connection:
-            connection.execute(update(p1_outbox).where(_held(claimed)).values(**values))
-
 
 def _forget(connection: Connection, keys: Sequence[int]) -> None:
     connection.execute(delete(p1_outbox_entry).where(p1_outbox_entry.c.outbox_id.in_(keys)))
-
-
-def _held(claimed: Publication) -> ColumnElement[bool]:
-    """The row, unless it was claimed again since."""
-    return and_(_ROW.id == claimed.id, _ROW.attempts == claimed.attempts, _ROW.state == State.SENDING)
-
-
-def _among(keys: Collection[int] | None) -> ColumnElement[bool]:
-    return _ROW.id.is_not(None) if keys is None else _ROW.id.in_(keys)
 
 
 def _publication(row: Row[Any], waits_for: tuple[int, ...] = ()) -> Publication:

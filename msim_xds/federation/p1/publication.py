@@ -6,10 +6,10 @@ changed setting holds for what waits, and submissionTime is that of the attempt 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -155,7 +155,7 @@ class Form:
         return safexml.parse(fragments.submit_objects(whole))
 
     def _entry(self, entry: DocumentEntry, *, local: bool) -> DocumentEntry:
-        times: Mapping[str, str] = {}
+        times: dict[str, Any] = {}
         if not local:
             given = {name: getattr(entry, name) for name in _TIMES}
             times = {name: in_zone(dtm, self._zone) for name, dtm in given.items() if dtm}
@@ -164,5 +164,5 @@ class Form:
             status=Status.APPROVED,
             version=entry.version or (None if entry.logical_id else _FIRST_VERSION),
             document_availability=entry.document_availability or _ONLINE,
-            **times,  # type: ignore[arg-type]
+            **times,
         )

@@ -7,7 +7,6 @@ where P1 says that it has such an id already.
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,12 +29,12 @@ from msim_xds.ihe.queries import QUERIES
 from msim_xds.ihe.transactions import ITI_42, ITI_57
 from msim_xds.ihe.updates import NEW_STATUS
 from msim_xds.metadata.model import DocumentEntry, Submission
+from msim_xds.pauses import Pauses
 from msim_xds.settings import Settings
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
 _LOOK_S: Final = 2.0  # as often the outbox is looked at for what other processes have put in
-_DOUBLINGS: Final = 60  # of pauses; a power of two that a float can hold
 _ERROR_CHARS: Final = 2000  # kept of what P1 says
 _GET_DOCUMENTS: Final = next(row for row in QUERIES.values() if row.name == "GetDocuments")
 #: Codes that say 'later' (ITI TF-3 Table 4.2.4.1-2).
@@ -84,6 +83,7 @@ class Sender:
     ) -> None:
         self._outbox = outbox
         self._settings = settings.p1
+        self._pauses = Pauses(settings.p1.first_pause_s, settings.p1.longest_pause_s)
         self._limits = settings.limits
         self._providers = providers
         self._tokens = tokens
@@ -142,8 +142,7 @@ class Sender:
             self._outbox.give_up(claimed, str(problem))
             _log.error("publication given up", **facts, reason=str(problem))
             return
-        doubled = self._settings.first_pause_s * 2.0 ** min(claimed.attempts - 1, _DOUBLINGS)
-        pause_s = min(doubled, self._settings.longest_pause_s) * random.uniform(0.5, 1.0)  # noqa: S311
+        pause_s = self._pauses.after(claimed.attempts)
         self._outbox.postpone(claimed, pause_s, str(problem))
         _log.warning("not published", **facts, reason=str(problem), next_s=round(pause_s, 1))
 

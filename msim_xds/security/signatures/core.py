@@ -18,6 +18,7 @@ from msim_xds.security.signatures.certificates import Certificate, ecdsa_as_sequ
 from msim_xds.security.signatures.document import Document
 from msim_xds.security.signatures.names import OBJECT, TRANSFORM_PATH, ds, text
 from msim_xds.security.signatures.references import Collected, Outcome, decode_base64, prefixes_of
+from msim_xds.security.transforms import Transform
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -37,7 +38,6 @@ _TRANSFORMS: Final = {
 }
 _ID_NAMES: Final = ("Id", "ID", "id")
 _MANIFEST_PATH: Final = f"{OBJECT}/{ds('Manifest')}"
-_Transform: Final = xmlsec.Transform  # type: ignore[attr-defined]  # there, but not in its stubs' __all__
 
 
 class SignedInfo:
@@ -90,10 +90,10 @@ def second_opinion(
     try:
         context.key = xmlsec.Key.from_memory(certificate.der, xmlsec.constants.KeyDataFormatCertDer)
         for name in transforms:
-            context.enable_reference_transform(getattr(_Transform, name))
-        context.enable_signature_transform(getattr(_Transform, info.method.xmlsec))  # type: ignore[union-attr]
+            context.enable_reference_transform(getattr(Transform, name))
+        context.enable_signature_transform(getattr(Transform, info.method.xmlsec))  # type: ignore[union-attr]
         for name in {"C14N", *transforms} - {"XPATH", "ENVELOPED"}:
-            context.enable_signature_transform(getattr(_Transform, name))
+            context.enable_signature_transform(getattr(Transform, name))
         for outcome in outcomes:
             _register(context, outcome)
         context.verify(signature)

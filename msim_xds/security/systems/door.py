@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from msim_xds.files import stamp
 from msim_xds.ihe.names import WSSE
 from msim_xds.security.systems.identity import FINGERPRINT, marks, read
 from msim_xds.security.systems.meter import Meter
@@ -56,7 +57,7 @@ class Door:
         self._path = path
         self._limits = limits
         self._clock = clock
-        self._seen = _stamp(path)
+        self._seen = stamp(path)
         self._looked = clock()
         self._looking = threading.Lock()
         self._systems = load(path, limits)
@@ -107,9 +108,9 @@ class Door:
             return
         try:
             self._looked = self._clock()
-            stamp = _stamp(self._path)
-            if stamp != self._seen:
-                self._seen = stamp
+            seen = stamp(self._path)
+            if seen != self._seen:
+                self._seen = seen
                 self._read()
         finally:
             self._looking.release()
@@ -152,11 +153,3 @@ def described(certificate: str) -> dict[str, str]:
         return {"reason": "unreadable certificate"}
     fingerprint = next(mark.value for mark in marks(shown) if mark.kind == FINGERPRINT)
     return {"reason": "not registered", "subject": shown.subject.rfc4514_string(), "sha256": fingerprint}
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -18,6 +18,7 @@ from msim_xds.ihe.names import WSSE, XML
 from msim_xds.security.signatures.certificates import Certificate
 from msim_xds.security.signatures.names import DS, EXC, SIGNATURE, ds, local, text
 from msim_xds.security.signatures.references import decode_base64
+from msim_xds.security.transforms import Transform
 from msim_xds.security.wss.names import DIGESTS, ID, METHODS, REFERENCE, TOKEN, X509V3
 from msim_xds.security.xua.names import SECURITY, TIMESTAMP, WSU, moment
 
@@ -41,7 +42,6 @@ _IDS: Final = etree.XPath(
     namespaces={"wsu": WSU, "xml": XML},
     smart_strings=False,
 )
-_Transform: Final = xmlsec.Transform  # type: ignore[attr-defined]  # there, but not in its stubs' __all__
 
 
 class BadSignature(ValueError):
@@ -156,9 +156,9 @@ def _check_value(signature: _Element, signer: Certificate, covered: Sequence[_El
     try:
         context.key = xmlsec.Key.from_memory(signer.der, xmlsec.constants.KeyDataFormatCertDer)
         for name in ("EXCL_C14N", *(_DIGESTS[uri].xmlsec for uri in digests)):
-            context.enable_reference_transform(getattr(_Transform, name))
+            context.enable_reference_transform(getattr(Transform, name))
         for name in ("EXCL_C14N", method.xmlsec):
-            context.enable_signature_transform(getattr(_Transform, name))
+            context.enable_signature_transform(getattr(Transform, name))
         for element in covered:
             context.register_id(element, "Id", WSU)
         context.verify(signature)

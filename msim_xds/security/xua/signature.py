@@ -23,6 +23,7 @@ from msim_xds.security.signatures.certificates import Certificate, in_key_info
 from msim_xds.security.signatures.core import SignedInfo
 from msim_xds.security.signatures.names import DS, EXC, SIGNATURE, ds, local, namespace, text
 from msim_xds.security.signatures.references import Collected, decode_base64, prefixes_of
+from msim_xds.security.transforms import Transform
 from msim_xds.security.xua.refusal import Check, refuse
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ _REFERENCE: Final = f"{ds('SignedInfo')}/{ds('Reference')}"
 _CANONICALIZATION: Final = f"{ds('SignedInfo')}/{ds('CanonicalizationMethod')}"
 _TRANSFORMS: Final = f"{_REFERENCE}/{ds('Transforms')}/{ds('Transform')}"
 _DIGEST_METHOD: Final = f"{_REFERENCE}/{ds('DigestMethod')}"
-_Transform: Final = xmlsec.Transform  # type: ignore[attr-defined]  # there, but not in its stubs' __all__
 
 
 def written(assertion: _Element) -> bytes:
@@ -141,9 +141,9 @@ class Signed:
         try:
             context.key = xmlsec.Key.from_memory(certificate.der, xmlsec.constants.KeyDataFormatCertDer)
             for name in {*names, "C14N", "ENVELOPED", digest}:
-                context.enable_reference_transform(getattr(_Transform, name))
+                context.enable_reference_transform(getattr(Transform, name))
             for name in {*names, "C14N", digest, METHODS[self._info.uri].xmlsec}:
-                context.enable_signature_transform(getattr(_Transform, name))
+                context.enable_signature_transform(getattr(Transform, name))
             context.register_id(self._assertion, "ID")
             context.verify(signature)
         except xmlsec.Error:

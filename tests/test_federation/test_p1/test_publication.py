@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from msim_xds.federation.p1.outbox import State
+from msim_xds.database.queues import State
 from msim_xds.findings import Finding, Refused
 from msim_xds.ihe.names import Status
 from msim_xds.testing.p1 import Double
