@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from msim_xds.cli.console import print_json, print_table, say
 from msim_xds.cli.failures import REFUSED, Failure
-from msim_xds.cli.local import Config, Data, Json, load_settings, open_database
+from msim_xds.cli.local import Config, Data, Json, open_registry
 
 if TYPE_CHECKING:
-    from msim_xds.database.engine import Database
     from msim_xds.metadata.period import Period
     from msim_xds.registry.consents import Recorded, Said
     from msim_xds.settings import Settings
@@ -56,7 +53,7 @@ def list_(
     """Show consents, withdrawn ones too, the oldest first."""
     from msim_xds.registry import consents, patients
 
-    with _opened(config, data) as (_, database), database.read() as connection:
+    with open_registry(config, data) as (_, database), database.read() as connection:
         key = None if patient is None else _known(patients.active_id(connection, patient), patient)
         found = consents.listed(connection, key)
     if as_json:
@@ -88,7 +85,7 @@ def set_(
     from msim_xds.registry import consents, patients
     from msim_xds.security.access.document import Consent
 
-    with _opened(config, data) as (settings, database):
+    with open_registry(config, data) as (settings, database):
         consent = Consent(
             answer is Answer.OPT_IN,
             None if class_code is None else _classes(settings, class_code),
@@ -112,20 +109,10 @@ def withdraw(
     """Take a consent back. It stays in the list."""
     from msim_xds.registry import consents
 
-    with _opened(config, data) as (_, database), database.write() as connection:
+    with open_registry(config, data) as (_, database), database.write() as connection:
         if not consents.withdraw(connection, number, _said(by, reason)):
             raise Failure(f"{number}: no consent of this number is in force", REFUSED)
     say(f"consent {number} is withdrawn")
-
-
-@contextmanager
-def _opened(config: Path | None, data: Path | None) -> Iterator[tuple[Settings, Database]]:
-    settings = load_settings(config, data)
-    if not settings.data.is_dir() and not settings.database.url:
-        raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
-    with open_database(settings) as database:
-        database.check_schema()
-        yield settings, database
 
 
 def _known(key: int | None, cx: str) -> int:
@@ -178,13 +165,14 @@ def _row(each: Recorded) -> tuple[str, ...]:
         str(each.number),
         each.patient,
         answer.value,
-        "; ".join(_scope(each)) or "everything",
+        "; ".join(scope_of(each)) or "everything",
         f"{recorded.at} by {recorded.by}: {recorded.reason}",
         "" if withdrawn is None else f"{withdrawn.at} by {withdrawn.by}: {withdrawn.reason}",
     )
 
 
-def _scope(each: Recorded) -> Iterator[str]:
+def scope_of(each: Recorded) -> Iterator[str]:
+    """What a consent is about, for people; nothing where it is about everything."""
     consent = each.consent
     if consent.classes is not None:
         yield f"class {' = '.join(sorted(consent.classes))}"

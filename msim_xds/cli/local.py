@@ -168,6 +168,21 @@ def _shown(value: object) -> str:
 
 
 @contextmanager
+def open_registry(config: Path | None, data: Path | None) -> Iterator[tuple[Settings, Database]]:
+    """The settings, and the database of a server that has been started or migrated before.
+
+    Raises:
+        Failure: there is none.
+    """
+    settings = load_settings(config, data)
+    if not settings.data.is_dir() and not settings.database.url:
+        raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
+    with open_database(settings) as database:
+        database.check_schema()
+        yield settings, database
+
+
+@contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:
     """The configured database, closed at the end."""
     from msim_xds.database.engine import Database

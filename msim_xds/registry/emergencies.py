@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from msim_xds.database.access_tables import emergency_access
 from msim_xds.database.among import among, given
@@ -41,6 +41,14 @@ class Reviewed(NamedTuple):
 _e: Final = emergency_access.c
 _COLUMNS: Final = (_e.id, *(_e[name] for name in Emergency._fields), _e.reviewed_at, _e.reviewer, _e.verdict)
 _ALL: Final = select(*_COLUMNS).order_by(_e.id)
+#: Also those recorded under ids that were merged into the patient's since.
+_OF_PATIENT: Final = _ALL.where(
+    _e.patient.in_(
+        select(patient.c.cx).where(
+            or_(patient.c.id == bindparam("of_patient"), patient.c.survivor_id == bindparam("of_patient"))
+        )
+    )
+)
 _OPEN: Final = _ALL.where(_e.reviewed_at.is_(None))
 _REVIEW: Final = (
     update(emergency_access)
@@ -75,6 +83,11 @@ def patients_of(connection: Connection, unique_ids: Collection[str]) -> set[str]
 def listed(connection: Connection, *, all_of_them: bool) -> list[Reviewed]:
     """Emergencies that nobody has reviewed, or all, the oldest first."""
     return [_reviewed(row) for row in connection.execute(_ALL if all_of_them else _OPEN)]
+
+
+def of_patient(connection: Connection, patient_id: int) -> list[Reviewed]:
+    """A patient's emergencies, the oldest first."""
+    return [_reviewed(row) for row in connection.execute(_OF_PATIENT, {"of_patient": patient_id})]
 
 
 def review(connection: Connection, number: int, at: str, by: str, verdict: str) -> bool:

@@ -7,10 +7,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from msim_xds.metadata.model import DocumentEntry
 from msim_xds.metadata.period import Period
-from msim_xds.registry import consents, patients
+from msim_xds.registry import consents, dependents, disclosure, patients
 from msim_xds.registry.consents import Said
-from msim_xds.security.access.document import Consent
+from msim_xds.registry.judged import Judged, judged
+from msim_xds.security.access.document import Consent, shows
 from msim_xds.wire.view import Clause, Condition, Fact, View
 from tests.model.asking import ask_everything
 from tests.model.reference import Model
@@ -100,3 +102,28 @@ def test_what_a_view_hides_is_as_if_it_were_not_there(
         merged(recorded, surviving, subsumed)
         view = data.draw(views)
         ask_everything(registry, data.draw, model, view, visible(model, view, recorded))
+
+
+@_FEW
+@given(data=st.data(), model=models())
+def test_what_explanations_look_at_decides_as_queries_do(
+    registry: Registry, data: st.DataObject, model: Model
+) -> None:
+    store(registry, model)
+    keep(registry, {cx: data.draw(st.lists(said, max_size=2)) for cx in model.patients})
+    entries = [each for each in model.objects.values() if isinstance(each, DocumentEntry)]
+    view = data.draw(views)
+    with registry.database.read() as connection:
+        found = {each.entry_uuid: judged(connection, each.entry_uuid) for each in entries}
+        keys = dependents.named(connection, found)
+        by_key = {thing.id: thing.entry_uuid for thing in dependents.things(connection, keys)}
+        shown = {by_key[key] for key in disclosure.shown_objects(connection, view, keys)}
+        assert shown == {uuid for uuid, each in found.items() if _all_shown(view, each)}
+        unique_ids = {each.unique_id for each in entries if each.unique_id}
+        together = {name for name in unique_ids if _all_shown(view, judged(connection, name))}
+        assert disclosure.shown_documents(connection, view, unique_ids) == together
+
+
+def _all_shown(view: View, entries: list[Judged]) -> bool:
+    """Nothing is found of a uniqueId that only older versions have."""
+    return bool(entries) and all(shows(view, each.document) for each in entries)

@@ -14,12 +14,13 @@ from msim_xds.metadata.model import Code, DocumentEntry
 from msim_xds.metadata.period import Period
 from msim_xds.wire.view import Clause, Condition, Fact, View
 
-_SINGLE: Final = {
+SINGLE_CODES: Final = {
     Fact.CLASS: "class_code",
     Fact.TYPE: "type_code",
     Fact.PRACTICE_SETTING: "practice_setting_code",
     Fact.FACILITY_TYPE: "healthcare_facility_type_code",
 }
+"""The codes of which an entry has one: their names in the model, in columns and in policies."""
 
 
 class Consent(NamedTuple):
@@ -60,7 +61,7 @@ class Document:
 def document_of(entry: DocumentEntry, created: Period | None, consents: tuple[Consent, ...] = ()) -> Document:
     """An entry's side of a decision; ``created`` is its creationTime, which may be local time."""
     codes: dict[Fact, str] = {}
-    for fact, name in _SINGLE.items():
+    for fact, name in SINGLE_CODES.items():
         code: Code | None = getattr(entry, name)
         if code is not None:
             codes[fact] = f"{code.code}^^{code.scheme}"
@@ -108,10 +109,10 @@ def _created(test: Condition, document: Document) -> bool:
 
 def _consented(test: Condition, document: Document) -> bool:
     opt_in = test.fact is Fact.OPTED_IN
-    return any(each.opt_in is opt_in and _concerns(each, document) for each in document.consents)
+    return any(each.opt_in is opt_in and concerns(each, document) for each in document.consents)
 
 
-def _concerns(consent: Consent, document: Document) -> bool:
+def concerns(consent: Consent, document: Document) -> bool:
     """Whether a consent is about a document; in doubt about its time a refusal is, a permission is not."""
     return (
         (consent.classes is None or document.codes.get(Fact.CLASS) in consent.classes)
@@ -130,7 +131,7 @@ def _is_within(moment: Period | None, span: Period, *, surely: bool) -> bool:
 
 _HOLDS: Final[Mapping[Fact, Callable[[Condition, Document], bool]]] = {
     Fact.CONFIDENTIALITY: _confidentiality,
-    **dict.fromkeys(_SINGLE, _code),
+    **dict.fromkeys(SINGLE_CODES, _code),
     Fact.INSTITUTION: _institution,
     Fact.CREATED_SURELY: _created,
     Fact.CREATED_PERHAPS: _created,

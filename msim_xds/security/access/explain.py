@@ -16,12 +16,12 @@ class Step(NamedTuple):
     Attributes:
         rule: its place and name.
         decides: whether it decided.
-        reason: why it did not fit; empty where it decided.
+        reason: why it did not fit; where it decided, its conditions, empty if it has none.
     """
 
     rule: str
     decides: bool
-    reason: str = ""
+    reason: str
 
 
 class Explanation(NamedTuple):
@@ -34,7 +34,8 @@ class Explanation(NamedTuple):
     def lines(self) -> Iterator[str]:
         """The same for people."""
         for step in self.steps:
-            yield f"{step.rule}: {'decides' if step.decides else 'passed over: ' + step.reason}"
+            verdict = "decides" if step.decides else "passed over"
+            yield f"{step.rule}: {verdict}" + (f": {step.reason}" if step.reason else "")
         if self.by_default:
             yield "no rule fits: the default decides"
         yield "PERMIT" if self.permit else "DENY"
@@ -45,8 +46,10 @@ def explain(policy: Policy, subject: Subject, document: Document) -> Explanation
     steps: list[Step] = []
     for rule in policy.rules:
         reason = _failed(rule, subject, document)
-        steps.append(Step(rule.place, reason is None, reason or ""))
-        if reason is None:
+        if reason is not None:
+            steps.append(Step(rule.place, False, reason))
+        else:
+            steps.append(Step(rule.place, True, "; ".join(rule.conditions)))
             return Explanation(rule.permit, False, tuple(steps))
     return Explanation(policy.otherwise, True, tuple(steps))
 

@@ -81,6 +81,12 @@ class Rule:
             test in (Condition(Fact.OPTED_OUT), Condition(Fact.OPTED_IN, negated=True)) for test in tests
         )
 
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What it asks, as the file says it; nothing where it always fits."""
+        asked = (f"caller.{each.key} {', '.join(sorted(each.allowed))}" for each in self.caller)
+        return (*asked, *(f"document.{each.key} {each.written}" for each in self.document))
+
     def is_waived(self, subject: Subject) -> bool:
         """Whether emergency access passes it over."""
         return subject.emergency and self.denies_by_consent and not self.absolute

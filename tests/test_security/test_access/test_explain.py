@@ -27,7 +27,8 @@ def test_every_rule_on_the_way() -> None:
 def test_the_rule_that_decides() -> None:
     explanation = explain(read(SAMPLE, CODES), subject(), document("N", consents=[Consent(False)]))
     assert not explanation.by_default
-    assert list(explanation.lines())[-2:] == [f"{explanation.steps[-1].rule}: decides", "DENY"]
+    decision = f"{explanation.steps[-1].rule}: decides: document.opted_out true"
+    assert list(explanation.lines())[-2:] == [decision, "DENY"]
     assert explanation.steps[-1].rule.startswith("rule 4 'opted out' (line ")
 
 
@@ -43,3 +44,11 @@ def test_waived_times_and_codes(tmp_path: Path) -> None:
     assert steps[0].reason == "it denies by consent, which emergency access overrides"
     assert steps[1].reason == "document.created is not … to 2020; creationTime: 20260914000000"
     assert steps[2].reason.endswith("it is 00.20^^2.16.840.1.113883.3.4424.11.1.32")
+
+
+def test_a_rule_without_conditions(tmp_path: Path) -> None:
+    rules = policy(tmp_path, '[[rule]]\nname = "all"\neffect = "permit"')
+    assert list(explain(rules, subject(), document("V")).lines()) == [
+        "rule 1 'all' (line 1): decides",
+        "PERMIT",
+    ]
