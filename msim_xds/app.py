@@ -276,7 +276,7 @@ def _registrar(
 def open_services(settings: Settings) -> Services:
     """What an import works with, in each of its processes. Raises as ``open_node``."""
     node = open_node(settings, publish=False)  # an archive is no news
-    return Services(settings, node.database, node.store, node.index, node.registration, now)
+    return Services(settings, node.database, node.store, node.index, node.registration, node.signing, now)
 
 
 def create_app(settings: Settings) -> WSGIApplication:

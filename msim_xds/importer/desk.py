@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from msim_xds.importer.plan import Kind, Task, open_source
 from msim_xds.importer.progress import Journal, Progress
 from msim_xds.importer.report import Outcome, Remark, Report
 from msim_xds.metadata.ebrim import Reading, Stored
+from msim_xds.metadata.signature_slots import SignatureResult
 from msim_xds.registry import holdings, patients
 from msim_xds.registry.batch import Batch, NotTogether
 from msim_xds.registry.drafts import Draft
@@ -35,6 +36,8 @@ from msim_xds.registry.registration import Registration
 from msim_xds.repository.blobs import BlobStore
 from msim_xds.repository.index import DocumentIndex, StoredDocument
 from msim_xds.repository.intake import mismatches
+from msim_xds.repository.signed_submission import left_for_later
+from msim_xds.repository.signing import Signing
 from msim_xds.settings import Settings
 
 #: Objects of one transaction; more would keep a server's writers waiting for too long.
@@ -57,6 +60,7 @@ class Prepared:
         task: which.
         composed: what it brings.
         is_history: it tells of the past.
+        signatures: which of its documents wait for the validation of their signatures, by id of the entry.
         draft: what the registry is asked about; None for a task that is no submission, or empty.
         findings: why it is no submission.
     """
@@ -64,6 +68,7 @@ class Prepared:
     task: Task
     composed: Composed = field(default_factory=Composed)
     is_history: bool = False
+    signatures: Mapping[str, SignatureResult] = field(default_factory=dict)
     draft: Draft | None = None
     findings: tuple[Finding, ...] = ()
 
@@ -87,6 +92,7 @@ class Services:
     store: BlobStore
     index: DocumentIndex
     registration: Registration
+    signing: Signing
     clock: Callable[[], datetime]
 
     def close(self) -> None:
@@ -197,8 +203,12 @@ class Desk:
                 return
             prepared.is_history = line.is_history or self._order.options.history
             self._composer.compose(line, prepared.composed)
-            if prepared.composed.reading is not None:
-                prepared.draft = self._draft(prepared, prepared.composed.reading)
+            if (reading := prepared.composed.reading) is not None:
+                services, parts = self._services, prepared.composed.parts
+                prepared.signatures = left_for_later(
+                    services.signing, services.store, reading.submission, parts
+                )
+                prepared.draft = self._draft(prepared, reading)
         except Refused as refused:
             prepared.findings = refused.findings
 
@@ -217,7 +227,8 @@ class Desk:
             raise Refused([*found, *reading.findings])
         own = self._services.settings.repository.unique_id
         stored = {name: Stored(part.sha1, part.size, own) for name, part in parts.items()}
-        draft = self._services.registration.draft(reading.with_stored(stored), ITI_41)
+        reading = replace(reading.with_stored(stored), signatures=prepared.signatures)
+        draft = self._services.registration.draft(reading, ITI_41)
         return as_history(draft) if prepared.is_history else draft
 
     # --- in the transaction -------------------------------------------------------------------------

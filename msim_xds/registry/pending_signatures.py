@@ -9,12 +9,12 @@ kills its process takes no other with it twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from msim_xds.database.among import among, given
 from msim_xds.database.clock import Now
@@ -56,7 +56,6 @@ class Backlog(NamedTuple):
 
 _ROW: Final = pending_signature.c
 _object: Final = registry_object.c
-_ADD: Final = Prepared(insert(pending_signature))
 _COLUMNS: Final = tuple(_ROW[name] for name in Waiting._fields)
 _IS_DUE: Final = select(_ROW.id).where(_ROW.due_at <= Now()).limit(1)
 _DUE: Final = (
@@ -89,10 +88,9 @@ _COUNT: Final = select(func.count()).select_from(select(_ROW.id).limit(bindparam
 _OLDEST: Final = select(_ROW.queued_at).order_by(_ROW.id).limit(1)
 
 
-def add(connection: Connection, moment: datetime, waiting: Iterable[Waiting]) -> None:
-    """Queue documents; due at once."""
-    queued_at = moment.isoformat(timespec="seconds")
-    _ADD.run(connection, [{**each._asdict(), "queued_at": queued_at, "due_at": 0} for each in waiting])
+def row(moment: datetime, waiting: Waiting) -> dict[str, Any]:
+    """A document as it is queued, in the table's columns; due at once."""
+    return {**waiting._asdict(), "queued_at": moment.isoformat(timespec="seconds"), "due_at": 0}
 
 
 def is_due(connection: Connection) -> bool:

@@ -16,6 +16,7 @@ from msim_xds.database.schema import (
     object_author,
     object_code,
     object_reference,
+    pending_signature,
     registry_object,
     unique_identity,
 )
@@ -31,6 +32,7 @@ _ADD_CODES: Final = Prepared(insert(object_code))
 _ADD_AUTHORS: Final = Prepared(insert(object_author))
 _ADD_REFERENCES: Final = Prepared(insert(object_reference))
 _ADD_ASSOCIATIONS: Final = Prepared(insert(association))
+_ADD_WAITING: Final = Prepared(insert(pending_signature))
 _CLAIM: Final = {
     "sqlite": sqlite.insert(unique_identity).on_conflict_do_nothing().returning(unique_identity.c.unique_id),
     "postgresql": (
@@ -67,6 +69,7 @@ class Rows:
     authors: list[Row] = field(default_factory=list)
     references: list[Row] = field(default_factory=list)
     associations: list[Row] = field(default_factory=list)
+    waiting: list[Row] = field(default_factory=list)
 
     def add_objects(self, patient_id: int, numbered: Iterable[tuple[int, ObjectDraft]]) -> None:
         """Take sets, entries and folders with everything that is searched for."""
@@ -115,6 +118,7 @@ class Rows:
         self.authors.extend(others.authors)
         self.references.extend(others.references)
         self.associations.extend(others.associations)
+        self.waiting.extend(others.waiting)
 
     def insert(self, connection: Connection) -> None:
         """Write them all."""
@@ -124,6 +128,7 @@ class Rows:
             (_ADD_AUTHORS, self.authors),
             (_ADD_REFERENCES, self.references),
             (_ADD_ASSOCIATIONS, self.associations),
+            (_ADD_WAITING, self.waiting),
         ):
             if rows:
                 statement.run(connection, rows)

@@ -186,30 +186,29 @@ class Registration:
         keys.update(follows.grown)
         keys.update((thing.columns.row["entry_uuid"], key) for key, thing in things)
         keys.update((link.association.entry_uuid, key) for key, link in numbered)
-        if draft.signatures:
-            self._add_signatures(connection, draft, things)
         rows = Rows()
+        if draft.signatures:
+            self._add_signatures(connection, draft, things, rows)
         rows.add_objects(patient_id, things)
         rows.add_associations(patient_id, numbered, keys)
         return Change(rows, follows.outdated, follows.grown.values(), draft.last_update_time)
 
     def _add_signatures(
-        self, connection: Connection, draft: Draft, things: Iterable[tuple[int, ObjectDraft]]
+        self, connection: Connection, draft: Draft, things: Iterable[tuple[int, ObjectDraft]], rows: Rows
     ) -> None:
         """Keep what the documents' signatures came to, or that they wait, and have entries show it."""
         moment, batch = self._clock(), draft.submission.submission_sets[0].unique_id or ""
         numbered = [(key, thing.columns.row) for key, thing in things]
         signed = [(key, row) for key, row in numbered if row["entry_uuid"] in draft.signatures]
-        waiting, known = [], []
+        known = []
         for key, row in signed:
             result = draft.signatures[row["entry_uuid"]]
             if result == PENDING:
                 row["signature_id"] = key
-                waiting.append(Waiting(key, row["unique_id"], row["format_code"], batch))
+                waiting = Waiting(key, row["unique_id"], row["format_code"], batch)
+                rows.waiting.append(pending_signatures.row(moment, waiting))
             else:
                 known.append((row, result))
-        if waiting:
-            pending_signatures.add(connection, moment, waiting)
         results = [(row["unique_id"], result) for row, result in known]
         keys = signature_results.add(connection, moment, results) if results else ()
         for (row, _), key in zip(known, keys, strict=True):

@@ -12,7 +12,7 @@ from functools import partial
 from msim_xds.database.engine import Database
 from msim_xds.findings import Finding, Refused, errors
 from msim_xds.metadata.ebrim import Reading
-from msim_xds.metadata.model import DocumentEntry
+from msim_xds.metadata.model import DocumentEntry, Submission
 from msim_xds.metadata.signature_slots import PENDING, SignatureResult
 from msim_xds.repository.blobs import BlobStore, CorruptDocument
 from msim_xds.repository.index import DocumentIndex
@@ -47,6 +47,26 @@ class Kept:
                 continue  # to the signature it is a document that is not there; ``fsck`` tells of it
             most -= stored.size
         return found
+
+
+def left_for_later(
+    signing: Signing, store: BlobStore, submission: Submission, parts: Mapping[str, StagedPart]
+) -> Mapping[str, SignatureResult]:
+    """PENDING, by id of the entry, for each document that may be signed; not under the policy ``ignore``.
+
+    For submissions whose sender hears nothing of signatures: an archive's.
+
+    Raises:
+        OSError: a staged document cannot be read.
+    """
+    source, _ = _set_of(submission)
+    return {
+        entry.entry_uuid: PENDING
+        for entry in submission.entries
+        if (part := parts.get(entry.entry_uuid)) is not None
+        and signing.policy(entry, source) is not SignaturePolicy.IGNORE
+        and signing.may_be_signed(store.staged(part))
+    }
 
 
 class SubmittedSignatures:
@@ -85,8 +105,7 @@ class SubmittedSignatures:
             Refused: by the policy ``reject``, with all that is wrong.
             OSError: a staged document cannot be read.
         """
-        sets = reading.submission.submission_sets
-        source, set_id = (sets[0].source_id, sets[0].unique_id) if len(sets) == 1 else (None, None)
+        source, set_id = _set_of(reading.submission)
         results: dict[str, SignatureResult] = {}
         findings: list[Finding] = []
         for entry, part in pairs:
@@ -116,3 +135,9 @@ class SubmittedSignatures:
                 found[unique_id] = b"".join(self._store.staged(part))
                 most -= part.size
         return {**self._kept.find(set(unique_ids) - found.keys(), most), **found}
+
+
+def _set_of(submission: Submission) -> tuple[str | None, str | None]:
+    """The sourceId and uniqueId of the SubmissionSet; nothing where there is not exactly one."""
+    sets = submission.submission_sets
+    return (sets[0].source_id, sets[0].unique_id) if len(sets) == 1 else (None, None)

@@ -26,6 +26,7 @@ from msim_xds.importer.progress import Progress
 from msim_xds.repository import scrub
 from msim_xds.settings import Settings
 from tests.support.metadata import REPOSITORY
+from tests.support.signing import DS
 from tests.test_importer.archives import (
     codes,
     counts,
@@ -41,11 +42,14 @@ PATIENTS = [f"{number}^^^&1.2.3.4&ISO" for number in range(40)]
 
 
 def archive(folder: Path, count: int, refused: frozenset[int] = frozenset()) -> Path:
-    """A manifest of so many submissions; those of ``refused`` have another hash than their document."""
+    """A manifest of so many submissions; those of ``refused`` have another hash than their document.
+
+    Every third document may be signed.
+    """
     folder.mkdir()
     lines = []
     for number in range(count):
-        content = b"<n>%d</n>" % number
+        content = b'<n m="%s">%d</n>' % (b"" if number % 3 else DS.encode(), number)
         metadata, _ = pair(content, patient_id=PATIENTS[number % len(PATIENTS)])
         (folder / f"{number}.xml").write_bytes(metadata)
         (folder / f"{number}.doc").write_bytes(b"other" if number in refused else content)
@@ -63,7 +67,7 @@ def test_finished_is_finished(settings: Settings, tmp_path: Path) -> None:
     second = imported(settings, source)
     assert (counts(second), second.resumed) == ((4, 0, 1), 5)
     assert codes(second).keys() == {"manifest.jsonl:3"}
-    (source.parent / "2.doc").write_bytes(b"<n>2</n>")
+    (source.parent / "2.doc").write_bytes(b'<n m="">2</n>')
     assert counts(imported(settings, source, again=True)) == (1, 4, 0)
 
 
@@ -227,10 +231,12 @@ def contents(database: Database) -> Counter[tuple[object, ...]]:
     documents = "SELECT 'document', registered, unique_id, sha256 FROM stored_document"
     links = "SELECT 'link', type, status, count(*) FROM association GROUP BY type, status"
     identities = "SELECT 'identity', kind, unique_id, hash FROM unique_identity"
+    shown = "pending_signature LEFT JOIN registry_object ON signature_id = pending_signature.id"
+    waiting = f"SELECT 'waiting', registry_object.unique_id, set_unique_id, attempts FROM {shown}"
     with database.read() as connection:
         return Counter(
             tuple(row)
-            for query in (objects, documents, links, identities)
+            for query in (objects, documents, links, identities, waiting)
             for row in connection.execute(text(query))
         )
 
@@ -269,7 +275,9 @@ def test_kill_9_at_several_moments(settings: Settings, database: Database, tmp_p
     undisturbed = settings_of(tmp_path / "undisturbed")
     imported(undisturbed, source)
     other = Database(undisturbed.database_url, undisturbed.database)
-    assert contents(database) == contents(other)
+    found = contents(database)
+    assert found == contents(other)
+    assert sum(row[0] == "waiting" for row in found) == len(set(range(0, count, 3)) - refused)
     other.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
@@ -12,6 +13,7 @@ from msim_xds.database.driver import Prepared
 from msim_xds.database.engine import Database, savepoint
 from msim_xds.database.schema import registry_object
 from msim_xds.findings import Refused, errors
+from msim_xds.metadata.signature_slots import PENDING, SignatureResult
 from msim_xds.registry import merging, patients
 from msim_xds.registry.batch import Batch, NotTogether
 from msim_xds.registry.drafts import Draft
@@ -85,6 +87,26 @@ def test_many_cost_no_more_statements_than_few(
             counts.append(sent())
     assert counts[0] >= counts[1]  # the first has met the patient
     assert registering.census()["registry_object"] == 44
+
+
+def test_documents_that_wait_for_validation_cost_one_statement(
+    registering: Registering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registering.added()
+    counts = []
+    for signatures in (False, True):
+        batch = Together(registering, [entry_message(new_uuid()) for _ in range(20)])
+        if signatures:
+            batch.drafts = [replace(each, signatures=_all_pending(each)) for each in batch.drafts]
+        with statements(monkeypatch) as sent:
+            assert batch.outcomes() == [True] * 20
+            counts.append(sent())
+    assert counts[1] == counts[0] + 1
+    assert registering.census()["pending_signature"] == 20
+
+
+def _all_pending(draft: Draft) -> dict[str, SignatureResult]:
+    return {entry.entry_uuid: PENDING for entry in draft.submission.entries}
 
 
 def test_refused_submissions_leave_nothing_and_harm_no_neighbour(registering: Registering) -> None:
