@@ -19,6 +19,7 @@ from msim_xds.delivery.addresses import BadAddress, ReplyHosts
 from msim_xds.delivery.queue import Delivery, DeliveryQueue
 from msim_xds.delivery.sending import Attempt, NotDelivered, Options
 from msim_xds.delivery_settings import DeliverySettings
+from msim_xds.federation.answers import RemoteError
 from msim_xds.pauses import Pauses
 from msim_xds.wire.mtom import Packaged
 
@@ -142,7 +143,11 @@ class DeliveryWorker:
             finally:
                 if message.close is not None:
                     message.close()
-        except (NotDelivered, BadAddress) as error:
+        except (
+            NotDelivered,
+            BadAddress,
+            RemoteError,
+        ) as error:  # also where a partner breaks off
             return str(error)
         except Exception as error:  # ours; the log has the traceback
             reference = uuid.uuid4().hex

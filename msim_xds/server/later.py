@@ -27,7 +27,7 @@ from msim_xds.security.systems.door import Door
 from msim_xds.security.xua.guard import Guard
 from msim_xds.server.pipeline import BUSY, Run, failure_code
 from msim_xds.wire import answers, envelope, mtom, safexml
-from msim_xds.wire.exchange import ReplyAddress, Request
+from msim_xds.wire.exchange import Answer, ReplyAddress, Request
 from msim_xds.wire.faults import FaultCode, SoapFault, fault_envelope
 from msim_xds.wire.mtom import Message, Packaged
 
@@ -35,6 +35,7 @@ _log: FilteringBoundLogger = structlog.get_logger()
 
 _ROWS: Final = {row.name: row for row in TRANSACTIONS}
 _RETRY_MS: Final = 60_000
+_NOTHING: Final = Answer([])
 _UNKNOWN: Final = "whether this request was carried out is not known; send the same message again"
 
 
@@ -133,9 +134,8 @@ class Later:
             SoapFault, KeyError: it was taken in by another version and cannot be read any more, or who sent
                 it is not trusted or registered any more.
         """
-        package = mtom.package if due.mtom else mtom.plain
         if not due.deferred:
-            return package([due.payload], (), due.action)
+            return _packaged(due, [due.payload])
         received = envelope.read_again(safexml.parse(due.payload))
         addressing = received.addressing
         row = _ROWS[due.transaction]
@@ -156,7 +156,7 @@ class Later:
         head, tail = envelope.answer_envelope_parts(
             due.action, due.relates_to, due.message_id, addressing.reply_to, answer.header
         )
-        packaged = package([head, *answer.payload, tail], answer.documents, due.action)
+        packaged = _packaged(due, [head, *answer.payload, tail], answer)
         return packaged if answer.close is None else replace(packaged, close=answer.close)
 
     def _carry_out(self, request: Request, new: NewDelivery, to: ReplyAddress) -> None:
@@ -180,6 +180,12 @@ def in_mtom(row: Transaction, *, came_as_mtom: bool, inline: bool) -> bool:
     are answered as they were asked.
     """
     return came_as_mtom or (row.mtom and not inline)
+
+
+def _packaged(due: Delivery, root: Sequence[bytes], answer: Answer = _NOTHING) -> Packaged:
+    if due.mtom:
+        return mtom.package(root, answer.documents, due.action, answer.room)
+    return mtom.plain(root, answer.documents, due.action)
 
 
 def _unknown_outcome(request: Request, message_id: str, to: ReplyAddress) -> bytes:
