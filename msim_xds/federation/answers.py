@@ -42,14 +42,23 @@ class RemoteUnavailable(RemoteError):
         self.sent = sent
 
 
+class NotAsked(RemoteUnavailable):
+    """The other server was not asked, for a reason of the request or of ours. It may be in good health."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason, sent=False)
+
+
 class RemoteFault(RemoteError):
     """The other server answered with a SOAP fault.
 
     ``code`` and ``subcode`` are local names such as ``Sender``, ``ActionNotSupported``; subcode may be empty.
+    ``said`` is all of it for people, without the URL.
     """
 
     def __init__(self, url: str, code: str, subcode: str, reason: str) -> None:
-        super().__init__(f"{url}: SOAP fault {'/'.join(filter(None, (code, subcode)))}: {reason}")
+        self.said = f"SOAP fault {'/'.join(filter(None, (code, subcode)))}: {reason}"
+        super().__init__(f"{url}: {self.said}")
         self.code = code
         self.subcode = subcode
         self.reason = reason

@@ -22,7 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.connection import is_connection_dropped
 
 from msim_xds import __version__
-from msim_xds.federation.answers import RemoteUnavailable
+from msim_xds.federation.answers import NotAsked, RemoteUnavailable
 from msim_xds.federation.deadlines import DEADLINES
 from msim_xds.federation.transport import reason
 from msim_xds.findings import shorten
@@ -195,7 +195,7 @@ class Line:
     def _begin(self) -> None:
         with self._lock:
             if self._under_way >= self._options.connections:
-                raise self.unavailable(f"{self._under_way} requests to it are under way already")
+                raise NotAsked(self.url, f"{self._under_way} requests to it are under way already")
             self._under_way += 1
 
     def _exchanged(self, body: bytes, content_type: str, deadline: float) -> _Answered:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from lxml import etree
 
 from msim_xds.federation.answers import (
+    NotAsked,
     RegistryAnswer,
     RemoteUnavailable,
     document_responses,
@@ -160,10 +161,10 @@ class XcaCommunity:
         return registry_answer(element, line.url), self._documents(element, incoming, reply, wanted)
 
     def _assertion(self, errand: Errand, line: Line) -> bytes:
-        """What goes along of the caller's. Raises RemoteUnavailable where it must and there is none."""
+        """What goes along of the caller's. Raises NotAsked where it must and there is none."""
         demand = self.table.assertion
         if demand == "require" and not errand.assertion:
-            raise RemoteUnavailable(line.url, "it wants the caller's assertion, and none came", sent=False)
+            raise NotAsked(line.url, "it wants the caller's assertion, and none came")
         return b"" if demand == "never" else errand.assertion
 
     def _translated(self, query: _Element, errand: Errand) -> Iterator[_Element]:

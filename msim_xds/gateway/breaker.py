@@ -36,6 +36,12 @@ class Breaker:
             self._closed_again = now + self._pause_s  # whoever comes meanwhile waits for this trial
             return 0.0
 
+    def unused(self) -> None:
+        """Whoever was let has not asked after all: where that was the trial, the next may try."""
+        with self._lock:
+            if self._failures >= self._most:
+                self._closed_again = self._clock()
+
     def succeeded(self) -> None:
         """It has answered."""
         with self._lock:

@@ -14,7 +14,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from msim_xds.federation.answers import RemoteError, RemoteFault, RemoteUnavailable
+from msim_xds.federation.answers import NotAsked, RemoteError, RemoteFault, RemoteUnavailable
 from msim_xds.federation.community import Community, Errand
 from msim_xds.findings import Finding
 from msim_xds.gateway.breaker import Breaker
@@ -129,12 +129,13 @@ def _asked(member: Neighbour, ask: _Ask[T], errand: Errand) -> T:
     """Ask one community, in a thread of the pool."""
     wait_s = member.breaker.wait_s()
     if wait_s:
-        raise RemoteUnavailable(
-            "", f"it failed several times; it is asked again in {wait_s:.0f} s", sent=False
-        )
+        raise NotAsked("", f"it failed several times; it is asked again in {wait_s:.0f} s")
     try:
         with timed(member.community.name, errand.request):
             answer = ask(member.community, errand)
+    except NotAsked:
+        member.breaker.unused()
+        raise
     except RemoteFault:
         member.breaker.succeeded()  # it is there, though it does not like the request
         raise
@@ -158,7 +159,7 @@ def _said(
             return Said(community, None, unavailable(community, "it does not answer in time", section))
         reason = "it does not answer in time"
     except RemoteFault as error:
-        reason = f"SOAP fault {error.code}: {error.reason}"
+        reason = error.said
     except RemoteUnavailable as error:
         reason = error.reason
     except RemoteError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -221,6 +222,22 @@ def draft(**changes: Any) -> Draft:
 def signed(**changes: Any) -> str:
     """The usual assertion with changes, signed as usual."""
     return sign(draft(**changes))
+
+
+def current(**changes: Any) -> str:
+    """The usual assertion with changes, for a server whose clock is right: it holds from now on."""
+    since, until = (
+        (datetime.now(UTC) + wait).strftime("%Y-%m-%dT%H:%M:%SZ") for wait in (timedelta(), 10 * MINUTE)
+    )
+    end = f'NotOnOrAfter="{until}"'
+    usual = {
+        "id": f"_{uuid.uuid4()}",
+        "issued": f'IssueInstant="{since}"',
+        "confirmations": confirmation(times=end),
+        "conditions": conditions(f'NotBefore="{since}" {end}'),
+        "authentications": authentication(f'AuthnInstant="{since}"'),
+    }
+    return signed(**usual, **changes)
 
 
 def security(*tokens: str, attributes: str = 's:mustUnderstand="1"') -> str:

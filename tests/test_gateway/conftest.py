@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from msim_xds.app import Node, open_node
+from msim_xds.app import Node, now, open_node
 from msim_xds.gateway import setup
 from msim_xds.gateway.neighbours import Neighbours
 from msim_xds.ihe.transactions import Endpoint
+from msim_xds.security.xua.setup import guards
 from msim_xds.server.front import WsgiApplication, build_front
 from msim_xds.settings import DatabaseSettings, RegistrySettings, Settings
 from tests.support import metadata
@@ -63,7 +64,13 @@ def open_community(data: Path, database_url: str = "", home: str = HOME, **secti
     neighbours = setup.open_neighbours(settings, node.our_patients())
     locations = setup.error_locations(settings)
     app = build_front(
-        settings, node.handlers(neighbours), node.store, node.ready, trail=node.trail, homes=locations
+        settings,
+        node.handlers(neighbours),
+        node.store,
+        node.ready,
+        guards=guards(settings.xua, settings.data, now),
+        trail=node.trail,
+        homes=locations,
     )
     return CommunityNode(node, app, neighbours)
 

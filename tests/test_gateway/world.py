@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cheroot.wsgi import Server
 
@@ -127,9 +127,9 @@ def gateway(folder: Path, partners: str, **gateway_settings: object) -> Iterator
 
 
 @contextmanager
-def neighbour(folder: Path, home: str) -> Iterator[tuple[CommunityNode, str]]:
+def neighbour(folder: Path, home: str, **sections: Any) -> Iterator[tuple[CommunityNode, str]]:
     """A whole other community, and the URL of its Responding Gateway."""
-    opened = open_community(folder, home=home)
+    opened = open_community(folder, home=home, **sections)
     try:
         with serving(opened.app) as url:
             yield opened, url + Endpoint.RESPONDING_GATEWAY

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from msim_xds.federation.answers import (
+    NotAsked,
     QueryAnswer,
     RemoteError,
     RemoteUnavailable,
@@ -198,7 +199,7 @@ class P1Community:
         """Whom P1 is to attest.
 
         Raises:
-            RemoteUnavailable: the caller's assertion names no worker: nobody asks in another's name.
+            NotAsked: the caller's assertion names no worker: nobody asks in another's name.
         """
         caller = errand.request.caller
         said = attributes.Attributes()
@@ -207,7 +208,7 @@ class P1Community:
         worker = as_written(said.first(Meaning.PROVIDER))
         if caller is None or not worker:
             reason = "P1 is asked only for a worker whom an assertion names, by a licence with its root"
-            raise RemoteUnavailable(self._settings.base, reason, sent=False)
+            raise NotAsked(self._settings.base, reason)
         roles, purposes = self._settings.roles, self._settings.purposes
         role = next((roles[code] for code, _, _ in caller.roles if code in roles), provider.facts.role)
         purpose = next(

@@ -13,26 +13,21 @@ import requests
 
 from msim_xds.app import now, open_node
 from msim_xds.federation.answers import RemoteUnavailable
-from msim_xds.federation.client import DocumentSource
 from msim_xds.federation.community import Community, Errand, Wanted
 from msim_xds.federation.p1 import setup
 from msim_xds.federation.p1.community import P1Community
-from msim_xds.federation.p1.identifiers import as_written
-from msim_xds.federation.p1.providers import UnusableP1, read_providers
-from msim_xds.federation.p1.tokens import Tokens, own_token
+from msim_xds.federation.p1.providers import UnusableP1
 from msim_xds.gateway.setup import open_neighbours
 from msim_xds.ihe.names import RIM, ResponseStatus
 from msim_xds.ihe.transactions import ITI_18
-from msim_xds.metadata import ebrim
-from msim_xds.settings import LimitSettings, RegistrySettings, Settings
+from msim_xds.settings import RegistrySettings, Settings
 from msim_xds.testing.p1 import Double
 from msim_xds.testing.p1.server import REPOSITORY, SOURCE
 from msim_xds.wire import safexml
 from msim_xds.wire.exchange import Addressing, Caller, Concerns, Request
 from tests.support.atna import trail
-from tests.support.metadata import document_entry, new_oid, original, submission_set, submit_objects
 from tests.support.saml import attribute, draft, sign, statement
-from tests.test_federation.test_p1.world import World, new_patient
+from tests.test_federation.test_p1.world import World, new_patient, put_at_provider
 
 HOME = "urn:oid:2.16.840.1.113883.3.4424.15"
 WORKER = "2999999^^^&2.16.840.1.113883.3.4424.1.6.2&ISO"
@@ -115,28 +110,9 @@ def test_a_query_finds_what_is_at_p1_with_its_home(double: Double, tmp_path: Pat
     assert next(query.iter(f"{{{RIM}}}AdhocQuery")).get("home") == HOME  # untouched
 
 
-def _at_p1(double: Double, directory: Path, patient: str) -> str:
-    """A document in the repository that the double plays."""
-    file, unique_id = directory / "document.xml", new_oid()
-    file.write_bytes(b"hello")
-    objects = (
-        submission_set(patient_id=patient),
-        document_entry(unique_id=unique_id, patient_id=patient, repository=None),
-        original(),
-    )
-    submission = ebrim.read(safexml.parse(submit_objects(*objects)), LimitSettings()).submission
-    p1 = settings(double, directory).p1
-    provider = read_providers(p1, now).general
-    token = Tokens(p1, now).get(own_token(provider, "TREAT", as_written(patient)), provider)
-    with DocumentSource(double.addresses[REPOSITORY], provider.with_assertion(token)) as source:
-        answer = source.provide_and_register(submission, {submission.entries[0].entry_uuid: file})
-    assert answer.succeeded, answer
-    return unique_id
-
-
 def test_documents_come_from_the_provider_whose_address_p1_knows(double: Double, tmp_path: Path) -> None:
     patient = new_patient()
-    unique_id = _at_p1(double, tmp_path, patient)
+    unique_id = put_at_provider(double, patient)
     wanted = [Wanted(HOME, REPOSITORY, unique_id), Wanted(HOME, "1.2.3", "4.5.6")]
     found = community(double, tmp_path).retrieve(wanted, errand(patient))
     assert found.status is ResponseStatus.PARTIAL_SUCCESS
@@ -151,7 +127,7 @@ def test_documents_come_from_the_provider_whose_address_p1_knows(double: Double,
 
 def test_what_p1_is_asked_is_recorded(double: Double, tmp_path: Path, database_url: str) -> None:
     patient = new_patient()
-    unique_id = _at_p1(double, tmp_path, patient)
+    unique_id = put_at_provider(double, patient)
     asking = errand(patient)
     asking.request.concerns = Concerns((patient,))
     audited = Settings(data=tmp_path / "node", database={"url": database_url}, audit={"enabled": True})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from msim_xds.app import now, open_node
-from msim_xds.federation.client import DocumentConsumer
+from msim_xds.federation.client import DocumentConsumer, DocumentSource
 from msim_xds.federation.p1 import setup
 from msim_xds.federation.p1.identifiers import as_written
 from msim_xds.federation.p1.outbox import Outbox, Publication
@@ -16,14 +16,17 @@ from msim_xds.federation.p1.tokens import Tokens, own_token
 from msim_xds.ihe.names import Status
 from msim_xds.ihe.queries import QUERIES
 from msim_xds.ihe.transactions import ITI_42, ITI_57, Transaction
+from msim_xds.metadata import ebrim
 from msim_xds.metadata.model import DocumentEntry, SubmissionSet
-from msim_xds.settings import DatabaseSettings, Settings
+from msim_xds.p1_settings import P1Settings
+from msim_xds.settings import DatabaseSettings, LimitSettings, Settings
 from msim_xds.testing.p1 import Double
-from msim_xds.testing.p1.server import SOURCE
+from msim_xds.testing.p1.server import REPOSITORY, SOURCE
 from msim_xds.wire import safexml
 from msim_xds.wire.exchange import Addressing, Answer, Request
 from tests.support.metadata import (
     document_entry,
+    new_oid,
     new_uuid,
     original,
     submission_set,
@@ -113,3 +116,22 @@ class World:
         }
         with DocumentConsumer(p1.base + p1.iti18, options=options) as consumer:
             return consumer.query(_GET_ALL.id, parameters).objects
+
+
+def put_at_provider(double: Double, patient: str, content: bytes = b"hello") -> str:
+    """A document in the repository that the double plays, and in its index; returns its uniqueId."""
+    file, unique_id = double.directory / "document.xml", new_oid()
+    file.write_bytes(content)
+    objects = (
+        submission_set(patient_id=patient),
+        document_entry(unique_id=unique_id, patient_id=patient, repository=None, content=content),
+        original(),
+    )
+    submission = ebrim.read(safexml.parse(submit_objects(*objects)), LimitSettings()).submission
+    p1 = P1Settings.model_validate(double.section())
+    provider = read_providers(p1, now).general
+    token = Tokens(p1, now).get(own_token(provider, "TREAT", as_written(patient)), provider)
+    with DocumentSource(double.addresses[REPOSITORY], provider.with_assertion(token)) as source:
+        answer = source.provide_and_register(submission, {submission.entries[0].entry_uuid: file})
+    assert answer.succeeded, answer
+    return unique_id
