@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msim_xds.audit.key import make_key
+from msim_xds.audit.operators import Ledger, Operator
 from msim_xds.audit.setup import life, open_trail
 from msim_xds.audit.trail import Trail
 from msim_xds.database.engine import Database
@@ -276,7 +277,10 @@ def _registrar(
 def open_services(settings: Settings) -> Services:
     """What an import works with, in each of its processes. Raises as ``open_node``."""
     node = open_node(settings, publish=False)  # an archive is no news
-    return Services(settings, node.database, node.store, node.index, node.registration, node.signing, now)
+    ledger = None if node.trail is None else Ledger(node.trail, Operator.of_process("msim-xds import"))
+    return Services(
+        settings, node.database, node.store, node.index, node.registration, node.signing, now, ledger
+    )
 
 
 def create_app(settings: Settings) -> WSGIApplication:

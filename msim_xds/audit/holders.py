@@ -21,7 +21,10 @@ _PATIENTS: Final = Prepared(
 
 
 def with_patients(connection: Connection, concerns: Concerns) -> Concerns:
-    """The same, with the patients of its documents as far as this registry knows them."""
+    """The same, with the patients of its documents as far as this registry knows them.
+
+    Of documents that it does not know, as of those whose entries went before, what was known stays.
+    """
     unique_ids = {each.id for each in (*concerns.done, *concerns.refused)}
     if not unique_ids:
         return concerns
@@ -29,6 +32,6 @@ def with_patients(connection: Connection, concerns: Concerns) -> Concerns:
     patients: dict[str, str] = {unique_id: cx for unique_id, cx in rows}
 
     def named(things: Sequence[Named]) -> tuple[Named, ...]:
-        return tuple(each._replace(patient=patients.get(each.id, "")) for each in things)
+        return tuple(each._replace(patient=patients.get(each.id, each.patient)) for each in things)
 
     return concerns._replace(done=named(concerns.done), refused=named(concerns.refused))

@@ -101,7 +101,7 @@ class Witness:
     def _entries(
         self, concerns: Concerns, status: ResponseStatus, findings: Sequence[Finding]
     ) -> list[Entry]:
-        return [_entry(each) for each in records(self._row, self._scene(), concerns, status, findings)]
+        return [entry_of(each) for each in records(self._row, self._scene(), concerns, status, findings)]
 
 
 class RequestWitness(Witness):
@@ -145,7 +145,7 @@ class RequestWitness(Witness):
             holders = {each.patient for each in (*known.done, *known.refused)}
             patients = tuple(sorted(holders - {""}))
         scene = self._trail.scene(self._row, self._request)
-        self._trail.keep([_entry(each) for each in alerts.emergency(scene, patients, reason)])
+        self._trail.keep([entry_of(each) for each in alerts.emergency(scene, patients, reason)])
 
 
 class Trail:
@@ -241,16 +241,16 @@ class Trail:
         """Record that settings are not what they were at the last start. Raises TimeoutError, OSError."""
         place = self._place
         here = self._here(place.url)
-        self.keep([_entry(alerts.settings_changed(self._clock(), place.source, here, names))])
+        self.keep([entry_of(alerts.settings_changed(self._clock(), place.source, here, names))])
 
     def _activity(self, kind: Coded) -> None:
         place = self._place
-        self.keep([_entry(activity(kind, self._clock(), place.source, self._here(place.source.id)))])
+        self.keep([entry_of(activity(kind, self._clock(), place.source, self._here(place.source.id)))])
 
     def _tell(self, record: Record) -> None:
         """Keep a record of a refusal, which is told whether it is recorded or not: it discloses nothing."""
         try:
-            self.keep([_entry(record)])
+            self.keep([entry_of(record)])
         except (TimeoutError, OSError) as error:
             _log.error("refusal not recorded", kind=record.message.types[0].text, reason=str(error))
 
@@ -280,6 +280,10 @@ class Trail:
         )
         server = self._here(self._place.url + request.transaction.endpoint)
         return self._staged(row, request, client, server, request.body)
+
+    def scene_here(self, process: Participant, person: Participant) -> Scene:
+        """Who takes part in what a command does on this machine, past the endpoints."""
+        return Scene(self._clock(), self._place.source, process, self._here(self._place.url), (person,))
 
     def scene_of_client(self, row: AuditRow, request: Request, url: str, body: _Element) -> Scene:
         """Who takes part in a request that this server sends, for the sake of the one at hand."""
@@ -347,7 +351,8 @@ def _network(host: str | None) -> tuple[str, Network] | None:
     return host, Network.ADDRESS
 
 
-def _entry(record: Record) -> Entry:
+def entry_of(record: Record) -> Entry:
+    """What is kept of a record."""
     message = record.message
     return Entry(
         message.time.isoformat(timespec="milliseconds"),

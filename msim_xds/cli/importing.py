@@ -13,7 +13,7 @@ import typer
 
 from msim_xds.cli.console import print_json, print_table, progress, say
 from msim_xds.cli.failures import REFUSED, Failure
-from msim_xds.cli.local import Config, Data, Json, load_settings
+from msim_xds.cli.local import Config, Data, Json, load_settings, open_ledger
 from msim_xds.cli.remote import cx_option
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def import_archive(
         raise Failure(f"{source}: no such file or directory")
     options = Options(settings.validation.profile, cx_option(patient), source_id, history)
     order = Order(source, report or _report(settings, source), options)
-    with _watched() as watch:
+    # Its processes record what they do each for itself; what they leave is sealed at the end.
+    with open_ledger(settings, "msim-xds import"), _watched() as watch:
         jobs = jobs or (os.cpu_count() or 1) + _MORE_JOBS_THAN_CPUS
         summary = run(settings, order, open_services, jobs, again=again, watch=watch)
     _print_summary(summary, as_json=as_json)

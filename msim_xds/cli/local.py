@@ -14,6 +14,7 @@ from msim_xds.cli.console import print_json, print_table, progress, say
 from msim_xds.cli.failures import REFUSED, Failure
 
 if TYPE_CHECKING:
+    from msim_xds.audit.operators import Ledger
     from msim_xds.database.engine import Database
     from msim_xds.repository.scrub import Cleaned, Report
     from msim_xds.settings import Settings
@@ -165,6 +166,31 @@ def setting_rows(settings: Settings) -> Iterator[tuple[str, object, str]]:
 
 def _shown(value: object) -> str:
     return "" if value in (None, "", {}, []) else str(value)
+
+
+@contextmanager
+def open_ledger(settings: Settings, command: str) -> Iterator[Ledger | None]:
+    """Where a command records what it does, sealed at its end; None where there is no audit trail.
+
+    Raises:
+        OSError: the key of the trail can be neither read nor made.
+        ValueError: it is too short.
+    """
+    if not settings.audit.enabled:
+        yield None
+        return
+    from msim_xds.app import open_audit
+    from msim_xds.audit.operators import Ledger, Operator
+    from msim_xds.audit.sealer import seal_all
+
+    with open_audit(settings) as trail:
+        if trail is None:
+            yield None
+            return
+        try:
+            yield Ledger(trail, Operator.of_process(command))
+        finally:
+            seal_all(trail.outbox)
 
 
 @contextmanager

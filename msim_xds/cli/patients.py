@@ -11,13 +11,16 @@ import typer
 
 from msim_xds.cli.console import print_json, print_table, progress, say, say_findings
 from msim_xds.cli.failures import IMPOSSIBLE, REFUSED, Failure
-from msim_xds.cli.local import Config, Data, Json, load_settings
+from msim_xds.cli.local import Config, Data, Json, load_settings, open_ledger
 
 if TYPE_CHECKING:
+    from msim_xds.audit.operators import Ledger
+    from msim_xds.audit.trail import Witness
     from msim_xds.findings import Finding
-    from msim_xds.metadata.identity import Announcement, Demographics, Given
+    from msim_xds.metadata.identity import Announcement, Demographics, Given, Merge
     from msim_xds.registry.identity import PatientIdentity
     from msim_xds.registry.patients import Listed
+    from msim_xds.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The patients that the registry knows.", rich_markup_mode=None)
 
@@ -30,7 +33,9 @@ _CSV = ("id", "authority", "family_name", "given_name", "birth_date", "sex")
 @app.command("list")
 def list_(data: Data = None, config: Config = None, as_json: Json = False) -> None:
     """Show every patient: announced, only met in submissions, or merged into another."""
-    with _identity(data, config) as identity:
+    from msim_xds.app import open_identity
+
+    with open_identity(_settings(data, config)) as identity:
         if as_json:
             print_json([_as_json(each) for each in identity.listed()])
         else:
@@ -53,9 +58,9 @@ def add(
     from msim_xds.metadata.identity import Announcement
 
     given = _given(cx, "CX")
-    with _identity(data, config) as identity, _refusals_explained():
+    with _recorded(data, config, "add") as records, _refusals_explained():
         person = _person(family_name, given_name, birth_date, sex)
-        say_findings(identity.announce(Announcement(given, person)))
+        say_findings(records.announce(Announcement(given, person)))
     say(f"{cx} is known")
 
 
@@ -73,8 +78,8 @@ def merge(
     pair = Merge(_given(surviving, "SURVIVING"), _given(subsumed, "SUBSUMED"))
     if not yes:
         typer.confirm(f"Merge {subsumed} into {surviving}? This cannot be undone.", abort=True, err=True)
-    with _identity(data, config) as identity, _refusals_explained():
-        identity.merge(pair)
+    with _recorded(data, config, "merge") as records, _refusals_explained():
+        records.merge(pair)
     say(f"{subsumed} was merged into {surviving}")
 
 
@@ -97,11 +102,11 @@ def import_(
 
     rows = _read(file)
     refused: list[tuple[int, tuple[Finding, ...]]] = []
-    with _identity(data, config) as identity, progress("Announcing patients") as bar:
+    with _recorded(data, config, "import") as records, progress("Announcing patients") as bar:
         task = bar.add_task("patients", total=len(rows))
         for row in rows:
             try:
-                identity.announce(_announcement(row, authority))
+                records.announce(_announcement(row, authority))
             except Refused as refusal:
                 refused.append((row.line, refusal.findings))
             bar.advance(task)
@@ -204,15 +209,54 @@ def _state(patient: Listed) -> str:
     return "announced" if patient.announced else "met"
 
 
+class _Recorded:
+    """Changes patients and records it, as the feeds do."""
+
+    def __init__(self, identity: PatientIdentity, ledger: Ledger | None) -> None:
+        self._identity = identity
+        self._ledger = ledger
+
+    def announce(self, announcement: Announcement) -> list[Finding]:
+        """As ``PatientIdentity.announce``."""
+        with self._witnessed("ITI-8 A04", announcement) as witness:
+            return self._identity.announce(announcement, record=witness)
+
+    def merge(self, merge: Merge) -> None:
+        """As ``PatientIdentity.merge``."""
+        with self._witnessed("ITI-8 A40", merge) as witness:
+            self._identity.merge(merge, record=witness)
+
+    @contextmanager
+    def _witnessed(self, name: str, change: Announcement | Merge) -> Iterator[Witness | None]:
+        """Who records a change, in its transaction; a refusal is recorded when it is known."""
+        from msim_xds.findings import Refused
+        from msim_xds.ihe.names import ResponseStatus
+
+        if self._ledger is None:
+            yield None
+            return
+        witness = self._ledger.witness(name, self._identity.concerns(change, ""))
+        try:
+            yield witness
+        except Refused as refused:
+            witness.conclude(ResponseStatus.FAILURE, refused.findings)
+            raise
+
+
 @contextmanager
-def _identity(data: Path | None, config: Path | None) -> Iterator[PatientIdentity]:
+def _recorded(data: Path | None, config: Path | None, command: str) -> Iterator[_Recorded]:
     from msim_xds.app import open_identity
 
+    settings = _settings(data, config)
+    with open_identity(settings) as identity, open_ledger(settings, f"msim-xds patients {command}") as ledger:
+        yield _Recorded(identity, ledger)
+
+
+def _settings(data: Path | None, config: Path | None) -> Settings:
     settings = load_settings(config, data)
     if not settings.data.is_dir() and not settings.database.url:
         raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
-    with open_identity(settings) as identity:
-        yield identity
+    return settings
 
 
 @contextmanager

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from msim_xds.cli.console import print_json, print_table, say, say_findings
 from msim_xds.cli.failures import REFUSED, Failure
-from msim_xds.cli.local import Config, Data, Json, load_settings, open_database
+from msim_xds.cli.local import Config, Data, Json, load_settings, open_database, open_ledger
 
 if TYPE_CHECKING:
+    from msim_xds.audit.operators import Ledger
     from msim_xds.findings import Finding
     from msim_xds.repository.withdrawal import Whole, Withdrawal
+
+_COMMAND: Final = "msim-xds remove"
 
 
 def remove(
@@ -38,29 +38,33 @@ def remove(
     Takes along every association of what is named, and what would be left outside every SubmissionSet. A
     document stays while another entry has its uniqueId. The server may run meanwhile.
     """
+    from msim_xds.audit.operators import Operator
     from msim_xds.findings import Refused
     from msim_xds.registry.erasure import Remover
     from msim_xds.repository.withdrawal import What
 
     if what not in set(What):
         raise Failure(f"--what {what}: one of {', '.join(What)}")
-    remover = Remover(_operator(), reason.strip() or None)
+    remover = Remover(Operator.of_process(_COMMAND).name, reason.strip() or None)
     done = False
-    with _withdrawal(config, data) as withdrawal:
+    with _withdrawal(config, data) as (withdrawal, ledger):
         whole = withdrawal.rehearse(ids, What(what), remover)
         refusals = () if remover.reason else whole.early
         if yes and not whole.unknown and not refusals:
             try:
-                whole, done = withdrawal.carry_out(ids, whole, remover), True
+                witnesses = ledger.witness if ledger else lambda *_: None
+                whole, done = withdrawal.carry_out(ids, whole, remover, witnesses), True
             except Refused as refused:  # something has changed since the rehearsal
                 refusals = refused.findings
+        if yes and refusals and ledger is not None:
+            _record_refusal(ledger, withdrawal, whole, refusals)
     _print(whole, refusals, done=done, as_json=as_json)
     if whole.unknown or refusals:
         raise typer.Exit(REFUSED)
 
 
 @contextmanager
-def _withdrawal(config: Path | None, data: Path | None) -> Iterator[Withdrawal]:
+def _withdrawal(config: Path | None, data: Path | None) -> Iterator[tuple[Withdrawal, Ledger | None]]:
     from msim_xds.registry.fragment_codec import FragmentCodec
     from msim_xds.registry.removal import MetadataRemoval
     from msim_xds.registry.retention import Retention
@@ -77,23 +81,30 @@ def _withdrawal(config: Path | None, data: Path | None) -> Iterator[Withdrawal]:
         store = open_store(settings)
         index = DocumentIndex(_now, store)
         retention = Retention(FragmentCodec(database), settings.update, _now)
-        yield Withdrawal(
+        withdrawal = Withdrawal(
             MetadataRemoval(database, retention, settings.limits, _now),
             DocumentRemoval(settings, store, index, database, retention, _now),
         )
+        with open_ledger(settings, _COMMAND) as ledger:
+            yield withdrawal, ledger
+
+
+def _record_refusal(
+    ledger: Ledger, withdrawal: Withdrawal, whole: Whole, refusals: Sequence[Finding]
+) -> None:
+    """Each part of what was to go, with what speaks against it."""
+    from msim_xds.ihe.names import ResponseStatus
+    from msim_xds.ihe.transactions import ITI_62, ITI_86
+    from msim_xds.wire.exchange import Concerns
+
+    for row, named in ((ITI_62, whole.metadata.named), (ITI_86, withdrawal.named(whole))):
+        if named:
+            witness = ledger.witness(row.name, Concerns(refused=named))
+            witness.conclude(ResponseStatus.FAILURE, refusals)
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _operator() -> str:
-    """Who runs the command, for the record."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in a container
-        name = f"uid {os.getuid()}"
-    return f"operator {name} on {socket.gethostname()}"
 
 
 def _print(whole: Whole, refusals: tuple[Finding, ...], *, done: bool, as_json: bool) -> None:

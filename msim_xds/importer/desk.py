@@ -18,6 +18,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from msim_xds.audit.operators import Ledger
 from msim_xds.database.engine import Database, savepoint
 from msim_xds.findings import Finding, Refused, errors
 from msim_xds.ihe.transactions import ITI_41
@@ -78,6 +79,11 @@ class Prepared:
         return self.draft is not None and not errors(self.draft.findings)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to say of it, as of an empty line."""
+        return self.draft is None and not self.findings
+
+    @property
     def objects(self) -> int:
         """How many it will write."""
         return 1 if self.draft is None else len(self.draft.objects) + len(self.draft.associations)
@@ -85,7 +91,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What of a server's parts an import works with, wired by ``app``."""
+    """What of a server's parts an import works with, wired by ``app``.
+
+    ``ledger`` is None where no audit records are kept.
+    """
 
     settings: Settings
     database: Database
@@ -94,6 +103,7 @@ class Services:
     registration: Registration
     signing: Signing
     clock: Callable[[], datetime]
+    ledger: Ledger | None = None
 
     def close(self) -> None:
         """Give connections back."""
@@ -251,6 +261,7 @@ class Desk:
             group = [each for each in group if each.task.number >= before.position]
             remarks = self._remarks(connection, group)
             counts = Counter(remark.outcome for remark in remarks)
+            self._record(connection, group, remarks)
             worth_telling = (each for each in remarks if each.findings or each.notes)
             after = replace(
                 before,
@@ -262,6 +273,14 @@ class Desk:
             )
             self._journal.save(connection, after)
         return after
+
+    def _record(self, connection: Connection, group: Sequence[Prepared], remarks: Sequence[Remark]) -> None:
+        """Keep audit records; what was there already leaves none, since nothing is done."""
+        ledger = self._services.ledger
+        if ledger is not None:
+            told = zip((each for each in group if not each.is_empty), remarks, strict=True)
+            deeds = (remark.deed(each.composed.reading) for each, remark in told)
+            ledger.add(connection, ITI_41.name, (deed for deed in deeds if deed is not None))
 
     def _remarks(self, connection: Connection, group: Sequence[Prepared]) -> list[Remark]:
         """Register each, and say what became of it; the empty ones are passed over."""

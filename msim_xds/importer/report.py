@@ -14,7 +14,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from msim_xds.audit.operators import Deed
 from msim_xds.findings import Finding
+from msim_xds.ihe.names import ResponseStatus
+from msim_xds.metadata.ebrim import Reading
+from msim_xds.registry.concerned import submitted
+from msim_xds.wire.exchange import NOTHING_KNOWN
 
 
 class Outcome(StrEnum):
@@ -24,6 +29,9 @@ class Outcome(StrEnum):
     PRESENT = "present"
     REFUSED = "refused"
     SKIPPED = "skipped"
+
+
+_STATUS: Final = {Outcome.IMPORTED: ResponseStatus.SUCCESS, Outcome.REFUSED: ResponseStatus.FAILURE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,13 @@ class Remark:
     outcome: Outcome
     findings: Sequence[Finding] = ()
     notes: Sequence[str] = ()
+
+    def deed(self, reading: Reading | None) -> Deed | None:
+        """The same for the audit trail, with what the submission says; None where nothing was done."""
+        if self.outcome not in _STATUS:
+            return None
+        concerns = NOTHING_KNOWN if reading is None else submitted(reading.submission)
+        return Deed(concerns, _STATUS[self.outcome], self.findings)
 
     def json(self) -> bytes:
         """As a line of the report."""

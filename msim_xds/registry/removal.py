@@ -59,6 +59,11 @@ class Plan:
     findings: tuple[Finding, ...]
     early: tuple[Finding, ...]
 
+    @property
+    def named(self) -> tuple[Named, ...]:
+        """What would go, as audit records name it."""
+        return tuple(Named(thing.entry_uuid, thing.patient) for thing in self.things)
+
 
 class MetadataRemoval:
     """Removes objects from the registry; safe to share between threads."""
@@ -88,8 +93,7 @@ class MetadataRemoval:
             return [held[uuid].id for uuid in uuids]
 
         def record(connection: Connection, plan: Plan) -> None:
-            done = tuple(Named(thing.entry_uuid, thing.patient) for thing in plan.things)
-            request.concerns = Concerns(done=done)
+            request.concerns = Concerns(done=plan.named)
             request.record(connection)
 
         request.concerns = Concerns(refused=tuple(map(Named, uuids)))

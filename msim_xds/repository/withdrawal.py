@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from msim_xds.findings import Finding
 from msim_xds.ihe.queries import ENTRIES
+from msim_xds.ihe.transactions import ITI_62, ITI_86
 from msim_xds.metadata.values import is_uuid
 from msim_xds.registry.erasure import Remover
 from msim_xds.registry.removal import MetadataRemoval, everything
 from msim_xds.registry.removal import Plan as MetadataPlan
+from msim_xds.repository import requests
 from msim_xds.repository.removal import DocumentRemoval
 from msim_xds.repository.removal import Plan as DocumentPlan
+from msim_xds.wire.exchange import Concerns, Named, Recorder
+
+#: Gives the recorder of a removal: of which transaction, about what; None where nothing is recorded.
+Witnesses = Callable[[str, Concerns], Recorder | None]
 
 
 class What(StrEnum):
@@ -80,8 +86,16 @@ class Withdrawal:
         unknown = tuple(name for name in names if name not in known)
         return Whole(_NO_METADATA if what is What.DOCUMENTS else metadata, documents, unknown)
 
-    def carry_out(self, names: Collection[str], rehearsed: Whole, remover: Remover) -> Whole:
+    def carry_out(
+        self,
+        names: Collection[str],
+        rehearsed: Whole,
+        remover: Remover,
+        witnesses: Witnesses = lambda *_: None,
+    ) -> Whole:
         """Remove what a rehearsal has shown, metadata first: what a failure leaves can be named again.
+
+        ``witnesses`` record each of the two removals in the transaction that does it.
 
         Raises:
             Refused: with everything that speaks against it.
@@ -89,11 +103,23 @@ class Withdrawal:
         """
         metadata, documents = rehearsed.metadata, rehearsed.documents
         if metadata.things:
-            metadata = self._metadata.remove(everything(list(map(_spelt, names))), remover)
+
+            def record(connection: Any, plan: MetadataPlan) -> None:  # noqa: ANN401 - SQL is the registry's business
+                if recorder := witnesses(ITI_62.name, Concerns(done=plan.named)):
+                    recorder(connection)
+
+            metadata = self._metadata.remove(everything(list(map(_spelt, names))), remover, record=record)
         if documents.documents:
             unique_ids = [document.unique_id for document in documents.documents]
-            documents = self._documents.remove(self._documents.wanted(unique_ids), remover)
+            recorder = witnesses(ITI_86.name, Concerns(done=self.named(rehearsed)))
+            documents = self._documents.remove(self._documents.wanted(unique_ids), remover, record=recorder)
         return Whole(metadata, documents, rehearsed.unknown)
+
+    def named(self, rehearsed: Whole) -> tuple[Named, ...]:
+        """Its documents as audit records name them; their entries may be gone when that is written."""
+        patients = {thing.unique_id: thing.patient for thing in rehearsed.metadata.things}
+        wanted = self._documents.wanted(document.unique_id for document in rehearsed.documents.documents)
+        return tuple(each._replace(patient=patients.get(each.id, "")) for each in requests.named(wanted))
 
 
 def _spelt(name: str) -> str:

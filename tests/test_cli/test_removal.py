@@ -152,10 +152,10 @@ def test_what_changes_after_the_rehearsal_is_told(
 def test_a_user_without_a_name_is_on_record_by_number(
     run: Run, repository: Removing, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nameless() -> str:
-        raise KeyError("uid not found")
+    def nameless(uid: int) -> object:
+        raise KeyError(f"uid not found: {uid}")
 
-    monkeypatch.setattr("getpass.getuser", nameless)
+    monkeypatch.setattr("pwd.getpwuid", nameless)
     assert run("remove", repository.submit(), "--data", data, "--yes").exit_code == 0
     assert {row.remover.partition(" on ")[0] for row in repository.removals()} == {
         f"operator uid {os.getuid()}"
