@@ -6,6 +6,8 @@ have bounds, so have the sizes of answers. Redirects, proxies of the environment
 
 from __future__ import annotations
 
+import re
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +36,11 @@ _BAD_URL: Final = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
     requests.exceptions.MissingSchema,
+)
+#: Alerts of TLS by which the other side refuses our certificate, or the want of one.
+_ABOUT_US: Final = re.compile(
+    "ALERT_(UNKNOWN_CA|ACCESS_DENIED|(BAD|UNSUPPORTED)_CERTIFICATE|"
+    "CERTIFICATE_(REQUIRED|EXPIRED|REVOKED|UNKNOWN))$"
 )
 _TOO_LATE: Final = (requests.Timeout, urllib3.exceptions.TimeoutError)
 
@@ -209,19 +216,25 @@ def reason(error: Exception) -> str:
     refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # which urllib3 takes for a time-out
     if isinstance(error, _TOO_LATE) and not refused:
         return "it does not answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
-        return f"the TLS connection fails: {_innermost(error)}"
     if isinstance(error, _BAD_URL):
         return "this is no URL of a server; expected http://… or https://…"
-    return f"the connection fails: {_innermost(error)}"
+    inner = _innermost(error)
+    words = shorten(getattr(inner, "strerror", None) or str(inner) or type(inner).__name__)
+    if isinstance(inner, ssl.SSLError) and _ABOUT_US.search(inner.reason or ""):
+        return f"it does not accept our TLS certificate: {words}"
+    if isinstance(inner, ssl.SSLEOFError):
+        return f"it breaks the TLS connection off, as some do that want another certificate of ours: {words}"
+    if isinstance(inner, ssl.SSLError) or isinstance(error, requests.exceptions.SSLError):
+        return f"the TLS connection fails: {words}"
+    return f"the connection fails: {words}"
 
 
-def _innermost(error: BaseException) -> str:
-    """The operating system's or TLS library's own words, below the wrappers of two HTTP libraries."""
+def _innermost(error: BaseException) -> BaseException:
+    """What the operating system or the TLS library has said, below the wrappers of two HTTP libraries."""
     inner: BaseException | None = error
     while inner is not None:
         error = inner
         inner = error.__cause__ or error.__context__ or getattr(error, "reason", None)
         if not isinstance(inner, BaseException):
             inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
-    return shorten(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+    return error

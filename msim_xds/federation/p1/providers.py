@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -62,10 +63,27 @@ def read_keys(settings: P1Settings) -> Mapping[str, Credentials]:
             keys[key] = read_credentials(facts.wss_certificate, facts.wss_key)
         except UnusableKey as error:
             raise UnusableP1(f"p1.providers.{key}: {error}") from None
-        for path in filter(None, (facts.tls_certificate, facts.tls_key, settings.ca_file)):
-            if not path.is_file():
-                raise UnusableP1(f"p1: {path}: no such file")
+        _check_tls(key, facts)
+    if settings.ca_file is not None:
+        try:
+            ssl.create_default_context(cafile=settings.ca_file)
+        except OSError as error:
+            raise UnusableP1(f"p1.ca_file: {settings.ca_file}: {error.strerror or error}") from None
     return keys
+
+
+def _check_tls(key: str, facts: P1Provider) -> None:
+    """Whether the provider can show its TLS certificate. Raises UnusableP1."""
+    if facts.tls_certificate is None or facts.tls_key is None:
+        return
+    try:
+        # Without a password OpenSSL would ask for one at the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
+            facts.tls_certificate, facts.tls_key, password=""
+        )
+    except OSError as error:
+        files = f"{facts.tls_certificate}, {facts.tls_key}"
+        raise UnusableP1(f"p1.providers.{key}: {files}: {error.strerror or error}") from None
 
 
 def read_providers(settings: P1Settings, clock: Callable[[], datetime]) -> Providers:

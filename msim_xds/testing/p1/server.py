@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server
 
 from msim_xds.app import Node, new_uuid, now, open_node
@@ -27,7 +28,8 @@ from msim_xds.security.xua.setup import guards
 from msim_xds.server.front import WsgiApplication, build_front
 from msim_xds.settings import RepositorySettings, Settings, ValidationSettings
 from msim_xds.testing.p1 import assertions, rules
-from msim_xds.testing.p1.keys import KeyPair, make
+from msim_xds.testing.p1.keys import KeyPair, TlsKeys, make, make_tls
+from msim_xds.tls import server_context
 from msim_xds.wire import answers, safexml
 from msim_xds.wire.envelope import answer_envelope_parts
 from msim_xds.wire.exchange import Caller
@@ -80,6 +82,8 @@ class Double:
         addresses: URL by repositoryUniqueId.
         before_answer: called with the path of a service when it has done its work and not answered yet.
         calls: paths of the services that were called, in order.
+        tls: its certificates and the provider's; None where it speaks plain HTTP.
+        peers: common names of the TLS certificates that were shown, in order of the calls.
     """
 
     url: str
@@ -95,6 +99,8 @@ class Double:
     before_answer: Callable[[str], None] = lambda path: None
     calls: list[str] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
+    tls: TlsKeys | None = None
+    peers: list[str] = field(default_factory=list)
 
     def section(self, **changes: object) -> dict[str, object]:
         """The section ``p1`` of settings that talk to this double; ``changes`` go over it."""
@@ -106,6 +112,11 @@ class Double:
             "wss_key": str(self.provider.key),
             "publish": True,
         }
+        secure = {}
+        if self.tls is not None:
+            secure["ca_file"] = str(self.tls.authority)
+            provider["tls_certificate"] = str(self.tls.client.certificate)
+            provider["tls_key"] = str(self.tls.client.key)
         templates = {name: str(self.directory / f"{name}.xml") for name in _TEMPLATES}
         common = {
             "enabled": True,
@@ -114,7 +125,7 @@ class Double:
             "providers": {SOURCE: provider},
             "issuers": [assertions.ISSUER],
         }
-        return {**common, **templates, **changes}
+        return {**common, **templates, **secure, **changes}
 
     def xua(self, demand: Demand = Demand.OPTIONAL) -> dict[str, object]:
         """The section ``xua`` of a repository that takes the double's assertions."""
@@ -126,12 +137,13 @@ class Double:
 
 
 @contextmanager
-def start(directory: Path, port: int = 0) -> Iterator[Double]:
+def start(directory: Path, port: int = 0, *, tls: bool = False) -> Iterator[Double]:
     """A double on loopback, ready to be called; ended at the end of the block.
 
     Args:
         directory: an existing directory for its keys and stores.
         port: 0 takes a free one.
+        tls: speak https, and let in nobody but the provider by its TLS certificate, as P1 does.
     """
     provider, sts = make(directory, "provider"), make(directory, "sts")
     for name, template in _TEMPLATES.items():
@@ -139,10 +151,12 @@ def start(directory: Path, port: int = 0) -> Iterator[Double]:
     settings = _index_settings(directory, sts)
     node = open_node(settings)
     server = Server(("127.0.0.1", port), lambda environ, start: [], numthreads=16)
-    double = Double("", directory, provider, sts, node)
+    double = Double("", directory, provider, sts, node, tls=make_tls(directory, SOURCE) if tls else None)
+    if double.tls is not None:
+        server.ssl_adapter = _adapter(double.tls)
     server.wsgi_app = _Services(double, settings)
     server.prepare()
-    double.url = f"http://127.0.0.1:{server.bind_addr[1]}"
+    double.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.bind_addr[1]}"
     double.addresses[REPOSITORY] = double.url + _REPOSITORY_PATH
     thread = threading.Thread(target=server.serve, name="p1-double")
     thread.start()
@@ -153,6 +167,12 @@ def start(directory: Path, port: int = 0) -> Iterator[Double]:
         server.stop()
         thread.join()
         node.close()
+
+
+def _adapter(keys: TlsKeys) -> BuiltinSSLAdapter:
+    adapter = BuiltinSSLAdapter(str(keys.server.certificate), str(keys.server.key))
+    adapter.context = server_context(keys.settings)
+    return adapter
 
 
 def _index_settings(directory: Path, sts: KeyPair) -> Settings:
@@ -193,6 +213,8 @@ class _Services:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """One request (PEP 3333)."""
         path = environ["PATH_INFO"]
+        if self._double.tls is not None:
+            self._double.peers.append(environ["SSL_CLIENT_S_DN_CN"])
         if path == _REPOSITORY_PATH:
             return self._front({**environ, "PATH_INFO": str(Endpoint.REPOSITORY)}, start_response)
         octets = environ["wsgi.input"].read(min(int(environ.get("CONTENT_LENGTH") or 0), _MAX_BYTES))

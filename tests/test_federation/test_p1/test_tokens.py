@@ -134,7 +134,7 @@ def test_the_settings_keys_are_read_at_the_start(double: Double, clock: Clock) -
     with pytest.raises(UnusableP1, match=r"p1\.providers\..*none\.pem: No such file"):
         read_providers(section(double, providers={key: {**facts, "wss_key": "none.pem"}}), clock)
     tls = {"tls_certificate": "none.crt", "tls_key": "none.key"}
-    with pytest.raises(UnusableP1, match=r"none\.crt: no such file"):
+    with pytest.raises(UnusableP1, match=r"none\.crt, none\.key: No such file"):
         read_providers(section(double, providers={key: {**facts, **tls}}), clock)
 
 
