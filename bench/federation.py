@@ -23,6 +23,7 @@ from msim_xds.ihe.transactions import ITI_18, ITI_38, Endpoint
 _ENTRIES: Final = 10
 _ROUNDS: Final = 100
 _MIB: Final = 100
+_DOWNLOADS: Final = 9
 _PATIENT: Final = 1
 _DEADLINE_S: Final = 2.0
 _AWAY_S: Final = 0.02
@@ -89,9 +90,15 @@ def _document(here: _Node, there: _Node) -> list[Figure]:
     number = 70_000_100
     big.upload(there.port, Endpoint.REPOSITORY, number, _MIB)
     document = messages.unique_id(number)
-    direct = _MIB / big.download(there.port, Endpoint.REPOSITORY, document, _MIB)
     start_kib = big.peak_kib(here.worker, reset=True)
-    through = _MIB / big.download(here.port, Endpoint.INITIATING_GATEWAY, document, _MIB, there.home)
+    rounds = [  # the two take turns: what else the machine does comes to both
+        (
+            _MIB / big.download(there.port, Endpoint.REPOSITORY, document, _MIB),
+            _MIB / big.download(here.port, Endpoint.INITIATING_GATEWAY, document, _MIB, there.home),
+        )
+        for _ in range(_DOWNLOADS)
+    ]
+    direct, through = (statistics.median(rates) for rates in zip(*rounds, strict=True))
     growth = (big.peak_kib(here.worker) - start_kib) / 1024
     return [
         Figure(f"{_MIB} MiB through the gateway, direct", "MiB/s", through, direct, at_least=0.6),
