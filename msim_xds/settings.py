@@ -274,6 +274,9 @@ class ValidationSettings(_Section):
     sequence: Level = Field(
         Level.OFF, description="ebRIM children out of schema order, or missing ids, in submissions."
     )
+    unlisted_folders: Level = Field(
+        Level.REJECT, description="A new Folder, or its HasMember, that the SubmissionSet does not contain."
+    )
     time_zone: str = Field("Europe/Warsaw", description="Zone of times that a source gives as local.")
     local_time_sources: frozenset[str] = Field(
         frozenset(), description="sourceIds whose times are local instead of UTC (needs local_time)."

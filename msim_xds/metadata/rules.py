@@ -34,6 +34,7 @@ class Rules:
         codes: the affinity domain's codes.
         code_policy: what a code outside of them does.
         sequence: what children out of schema order do.
+        unlisted_folders: what folders do that their SubmissionSet does not contain.
         keep_extra: whether extra metadata is kept.
         most: how many findings are worth collecting.
         general: tolerances of sources without a profile of their own.
@@ -44,6 +45,7 @@ class Rules:
     codes: CodeTable
     code_policy: Level
     sequence: Level
+    unlisted_folders: Level
     keep_extra: bool
     most: int
     general: Tolerances
@@ -64,6 +66,7 @@ class Rules:
             codes=CodeTable.load(settings.codes.table),
             code_policy=settings.codes.policy,
             sequence=validation.sequence,
+            unlisted_folders=validation.unlisted_folders,
             keep_extra=validation.extra_metadata == "keep",
             most=settings.limits.findings,
             general=validation.tolerances(),
@@ -117,7 +120,9 @@ def check(submission: Submission, transaction: Transaction, rules: Rules) -> lis
     hanging_together = (
         update_rules.findings(submission, transaction, tolerances)
         if transaction.name in UPDATES
-        else structure.findings(submission, tolerances, transaction.registers)
+        else structure.findings(
+            submission, tolerances, transaction.registers, _SEVERITY.get(rules.unlisted_folders)
+        )
     )
     found: Iterator[Finding] = chain(
         chain.from_iterable(map(judge.findings, submission.objects())), hanging_together

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from msim_xds.findings import Finding
-from msim_xds.ihe.names import ON_DEMAND_OBJECT_TYPE, STABLE_OBJECT_TYPE, AssociationType, ObjectKind
+from msim_xds.ihe.names import (
+    ON_DEMAND_OBJECT_TYPE,
+    STABLE_OBJECT_TYPE,
+    AssociationType,
+    ObjectKind,
+    Severity,
+)
 from msim_xds.metadata.layout import UPDATE_SLOTS
 from msim_xds.metadata.model import (
     Association,
@@ -65,17 +71,22 @@ def findings(
     submission: Submission,
     tolerances: Tolerances,
     registers: ObjectKind = _STABLE,
+    unlisted: Severity | None = Severity.ERROR,
 ) -> Iterator[Finding]:
     """Everything wrong with the structure of ``submission`` that can be said without a store.
 
-    ``registers`` is the kind of DocumentEntry that the transaction takes.
+    Args:
+        submission: as read.
+        tolerances: which rules are lifted.
+        registers: the kind of DocumentEntry that the transaction takes.
+        unlisted: what it is that a Folder, or its HasMember, is in no SubmissionSet; None for nothing.
     """
     structure = _Structure(submission, tolerances, registers)
     yield from structure.whole()
     yield from structure.objects()
     for association in submission.associations:
         yield from structure.association(association)
-    yield from structure.memberships()
+    yield from structure.memberships(unlisted)
 
 
 def whole(submission: Submission) -> Iterator[Finding]:
@@ -274,7 +285,7 @@ class _Structure:
             and (target is None or isinstance(target, DocumentEntry))
         )
 
-    def memberships(self) -> Iterator[Finding]:
+    def memberships(self, unlisted: Severity | None) -> Iterator[Finding]:
         """Every new object is exactly once a member of the SubmissionSet."""
         members = Counter(
             _key(each.target)
@@ -285,7 +296,9 @@ class _Structure:
         new += (each for each in self._submission.associations if self._is_folder_member(each))
         for obj in new:
             count = members[_key(obj.entry_uuid)]
-            if count != 1:
+            is_unlisted = not count and not isinstance(obj, DocumentEntry)
+            severity = unlisted if is_unlisted else Severity.ERROR
+            if count != 1 and severity is not None:
                 yield Finding(
                     METADATA_ERROR,
                     "is in no SubmissionSet" if not count else "is a member of its SubmissionSet repeatedly",
@@ -294,6 +307,7 @@ class _Structure:
                     seen=str(count),
                     allowed="one HasMember from the SubmissionSet",
                     source=_MEMBERS,
+                    severity=severity,
                 )
 
 

@@ -185,6 +185,22 @@ def test_schema_order_is_judged_at_its_level(level: str, severities: list[str]) 
     assert [each.severity.name for each in found] == severities
 
 
+@pytest.mark.parametrize(("level", "severity"), [("off", None), ("warn", "WARNING"), ("reject", "ERROR")])
+def test_folders_that_no_submission_set_contains_are_judged_at_their_level(
+    level: str, severity: str | None
+) -> None:
+    folder, inside = sample.folder(), sample.association("Folder01", "Document01")
+    found = findings(*submission(), folder, inside, unlisted_folders=level)
+    assert [each.severity.name for each in found] == ([severity] * 2 if severity else [])
+
+
+def test_only_folders_may_be_in_no_submission_set() -> None:
+    found = findings(*submission()[:2], unlisted_folders="off")
+    assert [(each.place, each.problem) for each in found] == [
+        ("DocumentEntry Document01", "is in no SubmissionSet")
+    ]
+
+
 @pytest.mark.parametrize(("level", "severities"), [("off", []), ("warn", ["WARNING"]), ("reject", ["ERROR"])])
 def test_unknown_codes_are_judged_at_their_level(level: str, severities: list[str]) -> None:
     code = {"classCode": ("00.21", sample.CODES["classCode"][1], "x")}
