@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,6 +57,7 @@ from msim_xds.security.xua.setup import guards
 from msim_xds.server import log
 from msim_xds.server.front import build_front
 from msim_xds.server.gate import Gate, open_gate
+from msim_xds.server.parent import end_with_parent
 from msim_xds.server.serve import served_settings
 from msim_xds.server.wsdl import public_url
 from msim_xds.settings import Settings
@@ -308,6 +311,7 @@ def create_app(settings: Settings) -> WSGIApplication:
 
 def from_environment() -> WSGIApplication:
     """The server as a worker process starts it: settings travel in one environment variable."""
+    end_with_parent(partial(os.kill, os.getpid(), signal.SIGTERM))
     settings = served_settings()
     log.configure(settings.log, lasting=True)
     return create_app(settings)

@@ -8,7 +8,7 @@ import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from queue import Empty, SimpleQueue
 from typing import Final
 from urllib.parse import urlsplit
@@ -74,7 +74,8 @@ def serve(settings: Settings, target: str = TARGET) -> None:
         target: ``module:function`` that makes the WSGI callable from ``served_settings``.
 
     Raises:
-        OSError: an address is in use or not allowed, or a process beside the server cannot start.
+        OSError: an address is in use or not allowed, or a process beside the server could not start.
+        SystemExit: it was stopped before it served.
         UnusableXua, UnusableTls, UnusableSystems, UnusablePartner, UnusableP1: a section, or a file that it
             names, cannot be used.
     """
@@ -87,41 +88,38 @@ def serve(settings: Settings, target: str = TARGET) -> None:
     p1.check(settings)
     _allow_files()
     os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
-    with _audit(settings), _feed(settings), _validation(settings):
+    signal.signal(signal.SIGTERM, _leave)  # until the server has a handler of its own
+    with _companions(settings):
         if settings.server.engine == "cheroot":
             _serve_cheroot(settings, target)
         else:
             _serve_granian(settings, target)
 
 
-@contextmanager
-def _audit(settings: Settings) -> Iterator[None]:
-    """What looks after the audit trail, when ``audit.enabled`` is on."""
-    if not settings.audit.enabled:
-        yield
-        return
-    with Companion("audit trail", AUDIT, settings):
-        yield
+def _leave(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
 
 
 @contextmanager
-def _feed(settings: Settings) -> Iterator[None]:
-    """The patient feed, when ``mllp.port`` is set."""
-    if settings.mllp.port is None:
-        yield
-        return
-    with (
-        listen(settings.mllp.host, settings.mllp.port) as listening,
-        Companion("patient feed", FEED, settings, listening),
-    ):
+def _companions(settings: Settings) -> Iterator[None]:
+    """The processes that the settings want beside the server; one that cannot start ends it."""
+    with ExitStack() as running:
+        feed = None
+        if settings.mllp.port is not None:
+            feed = running.enter_context(listen(settings.mllp.host, settings.mllp.port))
+        for name, target, is_wanted, listening in (
+            ("audit trail", AUDIT, settings.audit.enabled, None),
+            ("patient feed", FEED, feed is not None, feed),
+            ("signature validation", VALIDATION, settings.validates_later, None),
+        ):
+            if is_wanted:
+                running.enter_context(Companion(name, target, settings, _stop, listening))
         yield
 
 
-def _validation(settings: Settings) -> AbstractContextManager[object]:
-    """Validates signatures that may wait, beside the requests."""
-    if not settings.validates_later:
-        return nullcontext()
-    return Companion("signature validation", VALIDATION, settings)
+def _stop() -> None:
+    """End this server as a service manager would."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _allow_files() -> None:
@@ -194,7 +192,17 @@ def _serve_granian(settings: Settings, target: str) -> None:
         log_dictconfig={"loggers": {}},
     )
     granian.on_startup(lambda: _greet(settings))
+    os.register_at_fork(after_in_child=_as_worker)
     granian.serve()
+
+
+def _as_worker() -> None:
+    """A worker that is still starting has nothing to finish; with its parent's handlers it would not end.
+
+    A terminal's SIGINT goes to all processes; the parent's is enough.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _serve_cheroot(settings: Settings, target: str) -> None:

@@ -30,6 +30,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def processes_of(group: int) -> list[int]:
+    """Ids of the processes of a group that have not ended."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(folder.name)) == group and "\nState:\tZ" not in (folder / "status").read_text():
+                found.append(int(folder.name))
+    return found
+
+
 class ServerProcess:
     """A server with its data directory; it can be killed and started again. All its processes are one group.
 
@@ -106,13 +116,7 @@ class ServerProcess:
 
     def processes(self) -> list[int]:
         """Ids of all its processes."""
-        group = 0 if self._process is None else self._process.pid
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if os.getpgid(int(folder.name)) == group:
-                    found.append(int(folder.name))
-        return found
+        return [] if self._process is None else processes_of(self._process.pid)
 
     def connect(self) -> socket.socket:
         """A connection of one's own."""

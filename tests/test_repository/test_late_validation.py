@@ -380,10 +380,12 @@ def test_a_document_that_kills_its_process_is_given_up_and_others_are_not(site: 
     before = provide(made, content)
     poisonous = provide(made, sign(CDA.replace(b"<title>", b"<title>" + POISON)))
     after = provide(made, content)
-    with Companion("validation", "tests.test_repository.killing:run", made.node.settings):
+    settings, failed = made.node.settings, threading.Event()
+    with Companion("validation", "tests.test_repository.killing:run", settings, failed.set):
         deadline = time.monotonic() + 120
         while rows(made, pending_signature) and time.monotonic() < deadline:
             time.sleep(0.2)
+    assert not failed.is_set()
     for good in (before, after):
         assert made.slots_now(good)["covers-document"] == "true"
     slots = made.slots_now(poisonous)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from msim_xds.settings import Settings
@@ -30,6 +31,14 @@ def fail(
 ) -> None:
     """Never become ready."""
     raise OSError(f"nothing works below {settings.data}")
+
+
+def never_ready(
+    settings: Settings, listening: socket.socket, ready: Callable[[], None], stop: threading.Event
+) -> None:
+    """Take for ever to start."""
+    while True:
+        time.sleep(1)
 
 
 def vanish(

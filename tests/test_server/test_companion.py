@@ -8,17 +8,20 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from msim_xds.server import companion
 from msim_xds.server.companion import Companion, listen
 from msim_xds.settings import Settings
 
 TARGETS = "tests.test_server.companion_target"
+NEVER = threading.Event()
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def is_gone(pid: int) -> bool:
 
 
 def test_it_serves_and_ends_with_the_block(listening: socket.socket, tmp_path: Path) -> None:
-    with Companion("test", f"{TARGETS}:answer_with_pid", Settings(data=tmp_path), listening):
+    with Companion("test", f"{TARGETS}:answer_with_pid", Settings(data=tmp_path), NEVER.set, listening):
         pid = pid_at(listening.getsockname())
         assert pid not in (0, os.getpid())
     assert is_gone(pid)
@@ -57,7 +60,7 @@ def test_it_serves_and_ends_with_the_block(listening: socket.socket, tmp_path: P
 def test_it_is_replaced_and_no_connection_is_lost(
     listening: socket.socket, tmp_path: Path, number: signal.Signals
 ) -> None:
-    with Companion("test", f"{TARGETS}:answer_with_pid", Settings(data=tmp_path), listening):
+    with Companion("test", f"{TARGETS}:answer_with_pid", Settings(data=tmp_path), NEVER.set, listening):
         first = pid_at(listening.getsockname())
         os.kill(first, number)
         assert is_gone(first)
@@ -70,7 +73,7 @@ def test_one_that_somebody_has_stopped_stays_stopped(
     listening: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(companion, "_PAUSE_S", 0.01)
-    with Companion("test", f"{TARGETS}:answer_with_pid", Settings(data=tmp_path), listening):
+    with Companion("test", f"{TARGETS}:answer_with_pid", Settings(data=tmp_path), NEVER.set, listening):
         first = pid_at(listening.getsockname())
         os.kill(first, signal.SIGTERM)
         assert is_gone(first)
@@ -84,7 +87,7 @@ def test_it_is_tried_again_until_it_starts(
     listening: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(companion, "_PAUSE_S", 0.05)
-    with Companion("test", f"{TARGETS}:fail_the_second_time", Settings(data=tmp_path), listening):
+    with Companion("test", f"{TARGETS}:fail_the_second_time", Settings(data=tmp_path), NEVER.set, listening):
         first = pid_at(listening.getsockname())
         os.kill(first, signal.SIGKILL)
         assert pid_at(listening.getsockname()) not in (0, first)
@@ -95,22 +98,42 @@ def test_it_is_tried_again_until_it_starts(
     ("target", "words"), [("fail", "nothing works below"), ("vanish", "ended at its start")]
 )
 def test_one_that_does_not_start(listening: socket.socket, tmp_path: Path, target: str, words: str) -> None:
+    failed = threading.Event()
     with (
+        capture_logs() as logs,
         pytest.raises(OSError, match=f"patient feed: {words}"),
-        Companion("patient feed", f"{TARGETS}:{target}", Settings(data=tmp_path), listening),
+        Companion("patient feed", f"{TARGETS}:{target}", Settings(data=tmp_path), failed.set, listening),
     ):
-        pytest.fail("it has started")
+        assert failed.wait(20)
+    (line,) = logs
+    assert (line["event"], line["process"]) == ("not started", "patient feed")
 
 
 def test_one_that_takes_too_long(
     listening: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(companion, "_START_S", 0.01)
+    failed = threading.Event()
     with (
         pytest.raises(OSError, match="not ready after"),
-        Companion("x", f"{TARGETS}:answer_with_pid", Settings(data=tmp_path), listening),
+        Companion("x", f"{TARGETS}:answer_with_pid", Settings(data=tmp_path), failed.set, listening),
     ):
-        pytest.fail("it has started")
+        assert failed.wait(20)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.5, 2.0])
+def test_the_block_may_end_before_it_is_ready(
+    listening: socket.socket, tmp_path: Path, after_s: float
+) -> None:
+    failed = threading.Event()
+    start = time.monotonic()
+    with Companion("x", f"{TARGETS}:never_ready", Settings(data=tmp_path), failed.set, listening) as one:
+        time.sleep(after_s)
+        pid = one._process.pid
+        assert pid is not None
+    assert time.monotonic() - start < 20
+    assert is_gone(pid)
+    assert not failed.is_set()
 
 
 def test_an_address_in_use(listening: socket.socket) -> None:
@@ -133,7 +156,7 @@ def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         "from msim_xds.server.companion import Companion, listen\n"
         f"settings = Settings(data=Path({str(tmp_path)!r}))\n"
         "with listen('127.0.0.1', 0) as opened:\n"
-        f"    with Companion('x', '{TARGETS}:answer_with_pid', settings, opened):\n"
+        f"    with Companion('x', '{TARGETS}:answer_with_pid', settings, print, opened):\n"
         "        print(opened.getsockname()[1], flush=True)\n"
         "        time.sleep(60)\n"
     )
