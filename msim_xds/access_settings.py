@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -32,6 +32,12 @@ class AccessSettings(BaseModel):
         None,
         description="TOML file with the rules of who may see and change which documents; without one "
         "everybody who is let in sees and changes everything.",
+    )
+
+    consent_policies: dict[str, Literal["opt-in", "opt-out"]] = Field(
+        default_factory=dict,
+        description="Policies of the domain to which consent documents (APPC) may refer, by their ids, and "
+        "what each says of the documents that it is about ([more](access.md#what-patients-say)).",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""consent list, set, withdraw: what patients have said about who may see their documents."""
+"""consent list, set, import, withdraw: what patients have said about who may see their documents."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import getpass
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,8 @@ from msim_xds.cli.local import Config, Data, Json, open_registry
 if TYPE_CHECKING:
     from msim_xds.metadata.period import Period
     from msim_xds.registry.consents import Recorded, Said
+    from msim_xds.security.access.appc import Directive
+    from msim_xds.security.access.document import Consent
     from msim_xds.settings import Settings
 
 app = typer.Typer(
@@ -71,6 +74,13 @@ def set_(
     class_code: Annotated[
         str | None, typer.Option("--class", metavar="CODE^^SCHEME", help="Only documents of this class.")
     ] = None,
+    facility: Annotated[
+        str | None,
+        typer.Option(metavar="CODE^^SCHEME", help="Only of this healthcareFacilityTypeCode."),
+    ] = None,
+    event: Annotated[
+        str | None, typer.Option(metavar="CODE^^SCHEME", help="Only with this code in the eventCodeList.")
+    ] = None,
     institution: Annotated[
         str | None, typer.Option(metavar="ID", help="Only of an author of this institution.")
     ] = None,
@@ -88,14 +98,52 @@ def set_(
     with open_registry(config, data) as (settings, database):
         consent = Consent(
             answer is Answer.OPT_IN,
-            None if class_code is None else _classes(settings, class_code),
+            None if class_code is None else _codes(settings, "--class", class_code),
             None if institution is None else spelt(institution),
             _period(created_from, created_to),
+            None if facility is None else _codes(settings, "--facility", facility),
+            None if event is None else _codes(settings, "--event", event),
         )
         with database.write() as connection:
             key = _known(patients.active_id(connection, patient), patient)
             number = consents.record(connection, key, consent, _said(by, reason))
     say(f"consent {number} is recorded")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="APPC document (XACML 2.0 PolicySet).")],
+    reason: Reason = "",
+    check: Annotated[bool, typer.Option("--check", help="Only say what would be recorded.")] = False,
+    by: By = None,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Record what a consent document says: all of it, or nothing if it says anything that consents cannot.
+
+    What is in force already is not recorded again. Consents of earlier documents stay until they are
+    withdrawn.
+    """
+    from msim_xds.registry import consents, patients
+
+    with open_registry(config, data) as (settings, database):
+        directive = _directive(settings, file)
+        said = None if check else _said(by, reason, f" (APPC {directive.id})")
+        with database.write() as connection:
+            key = _known(patients.active_id(connection, directive.patient), directive.patient)
+            in_force = {each.consent for each in consents.listed(connection, key) if each.withdrawn is None}
+            fresh = [each for each in directive.consents if each not in in_force]
+            numbers = [] if said is None else [consents.record(connection, key, each, said) for each in fresh]
+    if as_json:
+        told = [{**_consent_as_json(each), "in_force": each in in_force} for each in directive.consents]
+        print_json({"patient": directive.patient, "consents": told, "recorded": numbers})
+        return
+    rows = [
+        (_answer(each).value, about(each), "yes" if each in in_force else "") for each in directive.consents
+    ]
+    print_table(("says", "about", "in force before"), rows)
+    say(f"{directive.patient}: {len(fresh)} consents {'would be' if check else 'are'} recorded")
 
 
 @app.command()
@@ -122,23 +170,47 @@ def _known(key: int | None, cx: str) -> int:
     return key
 
 
-def _said(by: str | None, reason: str) -> Said:
+def _directive(settings: Settings, file: Path) -> Directive:
+    """What a document says. Raises Failure where it cannot be read so."""
+    from msim_xds.ihe.codes import CodeTable
+    from msim_xds.security.access import appc
+
+    policies = {name: said == Answer.OPT_IN.value for name, said in settings.access.consent_policies.items()}
+    with file.open("rb") as document:
+        octets = document.read(appc.LARGEST + 1)
+    try:
+        return appc.read(octets, CodeTable.load(settings.codes.table), policies)
+    except appc.UnusableConsent as error:
+        raise Failure(f"{file}: nothing was recorded: {error}", REFUSED) from None
+
+
+def _said(by: str | None, reason: str, source: str = "") -> Said:
     from msim_xds.registry.consents import Said
 
     if not reason.strip():
         raise Failure("--reason: must say something")
-    return Said(by or getpass.getuser(), datetime.now(UTC).isoformat(timespec="seconds"), reason.strip())
+    return Said(
+        by or getpass.getuser(), datetime.now(UTC).isoformat(timespec="seconds"), reason.strip() + source
+    )
 
 
-def _classes(settings: Settings, code: str) -> frozenset[str]:
-    """Every spelling of a class that the domain knows."""
+_ATTRIBUTES = {
+    "--class": "classCode",
+    "--facility": "healthcareFacilityTypeCode",
+    "--event": "eventCodeList",
+}
+
+
+def _codes(settings: Settings, option: str, code: str) -> frozenset[str]:
+    """Every spelling of a code that the domain knows."""
     from msim_xds.ihe.codes import SEPARATOR, CodeTable
 
     table = CodeTable.load(settings.codes.table)
     name, separator, scheme = code.partition(SEPARATOR)
-    if not separator or not table.check("classCode", name, scheme, aliases=True):
-        near = ", ".join(table.nearest("classCode", name, scheme))
-        raise Failure(f"--class {code}: is no classCode of the domain's code table; near: {near}")
+    attribute = _ATTRIBUTES[option]
+    if not separator or not table.check(attribute, name, scheme, aliases=True):
+        near = ", ".join(table.nearest(attribute, name, scheme))
+        raise Failure(f"{option} {code}: is no {attribute} of the domain's code table; near: {near}")
     return frozenset(table.expand(code))
 
 
@@ -159,23 +231,30 @@ def _period(start: str | None, end: str | None) -> Period | None:
 
 
 def _row(each: Recorded) -> tuple[str, ...]:
-    answer = Answer.OPT_IN if each.consent.opt_in else Answer.OPT_OUT
     recorded, withdrawn = each.recorded, each.withdrawn
     return (
         str(each.number),
         each.patient,
-        answer.value,
-        "; ".join(scope_of(each)) or "everything",
+        _answer(each.consent).value,
+        about(each.consent),
         f"{recorded.at} by {recorded.by}: {recorded.reason}",
         "" if withdrawn is None else f"{withdrawn.at} by {withdrawn.by}: {withdrawn.reason}",
     )
 
 
-def scope_of(each: Recorded) -> Iterator[str]:
-    """What a consent is about, for people; nothing where it is about everything."""
-    consent = each.consent
-    if consent.classes is not None:
-        yield f"class {' = '.join(sorted(consent.classes))}"
+def about(consent: Consent) -> str:
+    """What a consent is about, for people."""
+    return "; ".join(_scope(consent)) or "everything"
+
+
+def _scope(consent: Consent) -> Iterator[str]:
+    for name, codes in (
+        ("class", consent.classes),
+        ("facility type", consent.facilities),
+        ("event", consent.events),
+    ):
+        if codes is not None:
+            yield f"{name} {' = '.join(sorted(codes))}"
     if consent.institution is not None:
         yield f"institution {consent.institution}"
     if consent.created is not None:
@@ -183,14 +262,30 @@ def scope_of(each: Recorded) -> Iterator[str]:
 
 
 def _as_json(each: Recorded) -> dict[str, object]:
-    consent = each.consent
     return {
         "number": each.number,
         "patient": each.patient,
-        "answer": Answer.OPT_IN if consent.opt_in else Answer.OPT_OUT,
-        "classes": None if consent.classes is None else sorted(consent.classes),
-        "institution": consent.institution,
-        "created": consent.created,
+        **_consent_as_json(each.consent),
         "recorded": each.recorded._asdict(),
         "withdrawn": None if each.withdrawn is None else each.withdrawn._asdict(),
+    }
+
+
+def _answer(consent: Consent) -> Answer:
+    return Answer.OPT_IN if consent.opt_in else Answer.OPT_OUT
+
+
+def _consent_as_json(consent: Consent) -> dict[str, object]:
+    return {
+        "answer": _answer(consent),
+        **{
+            name: None if codes is None else sorted(codes)
+            for name, codes in (
+                ("classes", consent.classes),
+                ("facilities", consent.facilities),
+                ("events", consent.events),
+            )
+        },
+        "institution": consent.institution,
+        "created": consent.created,
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from msim_xds.cli.consent import scope_of
+from msim_xds.cli.consent import about
 from msim_xds.cli.console import print_json, print_line
 from msim_xds.cli.failures import IMPOSSIBLE, REFUSED, Failure
 from msim_xds.cli.local import Config, Data, Json, load_settings, open_registry
@@ -156,10 +156,9 @@ def _entry_lines(entry: Judged) -> Iterator[str]:
     between = "none" if created is None else f"{created.low} to {created.high}"
     yield f"  authors' institutions {', '.join(sorted(document.institutions)) or 'none'}; created {between}"
     for said in entry.consents:
-        about = "; ".join(scope_of(said)) or "everything"
         answer = "opt-in" if said.consent.opt_in else "opt-out"
         place = "about this document" if concerns(said.consent, document) else "not about this document"
-        yield f"  consent {said.number}, {answer}: {about}: {place}"
+        yield f"  consent {said.number}, {answer}: {about(said.consent)}: {place}"
 
 
 def _entry_as_json(entry: Judged, explanation: Explanation) -> dict[str, object]:

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, 
 from msim_xds.database.schema_base import ID, metadata
 
 #: What patients have said about who may see their documents. A consent has a row for each spelling of its
-#: classCode, all with one ``number``; what is NULL of its scope is open. Withdrawn ones are kept.
+#: codes, all with one ``number``; what is NULL of its scope is open. Withdrawn ones are kept.
 consent = Table(
     "consent",
     metadata,
@@ -15,8 +15,7 @@ consent = Table(
     Column("number", BigInteger, nullable=False),
     Column("patient_id", BigInteger, ForeignKey("patient.id"), nullable=False),
     Column("opt_in", Boolean, nullable=False),
-    Column("class_code", Text),
-    Column("institution", Text),
+    *(Column(name, Text) for name in ("class_code", "facility_code", "event_code", "institution")),
     Column("created_low", BigInteger),
     Column("created_high", BigInteger),
     Column("recorded_at", Text, nullable=False),

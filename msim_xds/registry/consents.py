@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import groupby, product
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, bindparam, exists, insert, select, update
@@ -34,6 +34,8 @@ class Recorded(NamedTuple):
 
 
 _c: Final = consent.c
+#: Columns by the fields of a consent that hold every spelling of a code.
+_CODES: Final = {"classes": "class_code", "facilities": "facility_code", "events": "event_code"}
 _IN_FORCE: Final = _c.withdrawn_at.is_(None)
 _WITHDRAW: Final = (
     update(consent)
@@ -60,7 +62,7 @@ _SUSPEND: Final = (
             _OTHER.c.withdrawn_at.is_(None),
             *(
                 _OTHER.c[name].is_not_distinct_from(_c[name])
-                for name in ("class_code", "institution", "created_low", "created_high")
+                for name in (*_CODES.values(), "institution", "created_low", "created_high")
             ),
         ),
     )
@@ -71,8 +73,8 @@ _MOVE: Final = update(consent).where(_c.patient_id == bindparam("old")).values(p
 
 def record(connection: Connection, patient_id: int, said: Consent, recorded: Said) -> int:
     """Keep a consent; its number."""
-    classes: Sequence[str | None] = sorted(said.classes) if said.classes is not None else [None]
-    keys = allocate(connection, len(classes))
+    spellings = list(product(*(_spellings(getattr(said, name)) for name in _CODES)))
+    keys = allocate(connection, len(spellings))
     low, high = said.created or (None, None)
     rows = [
         {
@@ -80,7 +82,7 @@ def record(connection: Connection, patient_id: int, said: Consent, recorded: Sai
             "number": keys[0],
             "patient_id": patient_id,
             "opt_in": said.opt_in,
-            "class_code": class_code,
+            **dict(zip(_CODES.values(), codes, strict=True)),
             "institution": said.institution,
             "created_low": low,
             "created_high": high,
@@ -88,7 +90,7 @@ def record(connection: Connection, patient_id: int, said: Consent, recorded: Sai
             "recorder": recorded.by,
             "reason": recorded.reason,
         }
-        for key, class_code in zip(keys, classes, strict=True)
+        for key, codes in zip(keys, spellings, strict=True)
     ]
     connection.execute(insert(consent), rows)
     return keys[0]
@@ -121,9 +123,17 @@ def merge(connection: Connection, surviving: int, subsumed: int, now: str) -> No
     connection.execute(_MOVE, move)
 
 
+def _spellings(codes: frozenset[str] | None) -> Sequence[str | None]:
+    """Those of a row each; one that is open where nothing is said."""
+    return [None] if codes is None else sorted(codes)
+
+
 def _recorded(rows: list[Any]) -> Recorded:
     row = rows[0]
-    classes = frozenset(each.class_code for each in rows) if row.class_code is not None else None
+    codes = {
+        name: None if getattr(row, column) is None else frozenset(getattr(each, column) for each in rows)
+        for name, column in _CODES.items()
+    }
     created = None if row.created_low is None else Period(row.created_low, row.created_high)
     withdrawn = None
     if row.withdrawn_at is not None:
@@ -131,7 +141,7 @@ def _recorded(rows: list[Any]) -> Recorded:
     return Recorded(
         row.number,
         row.cx,
-        Consent(bool(row.opt_in), classes, row.institution, created),
+        Consent(bool(row.opt_in), institution=row.institution, created=created, **codes),
         Said(row.recorder, row.recorded_at, row.reason),
         withdrawn,
     )

@@ -87,6 +87,7 @@ def _judged(connection: Connection, row: Any) -> Judged:  # noqa: ANN401 - a row
         frozenset(_of(several, INSTITUTION)),
         None if row.time_low is None else Period(row.time_low, row.time_high),
         tuple(each.consent for each in said),
+        frozenset(_of(several, CODE_ATTRIBUTE["event_codes"])),
     )
     status = _STATUS[row.status]
     return Judged(row.entry_uuid, row.unique_id, row.version, status, row.patient_id, row.cx, said, document)

@@ -227,6 +227,13 @@ def _consented(*, opt_in: bool) -> _Written:
             _attribute(INSTITUTION),
             object_code.c.code == said.institution,
         )
+        event = _exists(
+            (entry, consent),
+            object_code.c.object_id == entry.c.id,
+            _attribute(CODE_ATTRIBUTE["event_codes"]),
+            object_code.c.code == said.event_code,
+        )
+        facility = entry.c.healthcare_facility_type_code
         within = _within(entry, said.created_low, said.created_high, surely=opt_in)
         return _exists(
             entry,
@@ -234,6 +241,8 @@ def _consented(*, opt_in: bool) -> _Written:
             said.withdrawn_at.is_(None),
             said.opt_in if opt_in else not_(said.opt_in),
             or_(said.class_code.is_(None), said.class_code == entry.c.class_code),
+            or_(said.facility_code.is_(None), said.facility_code == facility),
+            or_(said.event_code.is_(None), event),
             or_(said.institution.is_(None), by),
             or_(said.created_low.is_(None), within),
         )

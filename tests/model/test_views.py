@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 from hypothesis import given, settings
@@ -53,6 +54,8 @@ said = st.builds(
     st.none() | spelt.map(frozenset),
     st.none() | st.sampled_from(NAMES),
     st.none() | st.sampled_from(SPANS).map(lambda span: Period(*span)),
+    st.none() | spelt.map(frozenset),
+    st.none() | spelt.map(frozenset),
 )
 AT = Said("a test", "2026-09-14T12:00:00+00:00", "asked for")
 
@@ -70,10 +73,13 @@ def merged(given: dict[str, list[Consent]], surviving: str, subsumed: str) -> No
 
     def parts(cx: str) -> set[Consent]:
         return {
-            each._replace(classes=None if each.classes is None else frozenset([one]))
+            each._replace(classes=one(a), facilities=one(b), events=one(c))
             for each in given[cx]
-            for one in (each.classes or [""])
+            for a, b, c in product(each.classes or [""], each.facilities or [""], each.events or [""])
         }
+
+    def one(code: str) -> frozenset[str] | None:
+        return frozenset([code]) if code else None
 
     both = parts(surviving), parts(subsumed)
     allowed = {each for each in both[0] & both[1] if each.opt_in}

@@ -19,7 +19,10 @@ def create() -> None:
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("patient_id", sa.BigInteger(), nullable=False),
         sa.Column("opt_in", sa.Boolean(), nullable=False),
-        *(sa.Column(name, sa.Text()) for name in ("class_code", "institution")),
+        *(
+            sa.Column(name, sa.Text())
+            for name in ("class_code", "facility_code", "event_code", "institution")
+        ),
         *(sa.Column(name, sa.BigInteger()) for name in ("created_low", "created_high")),
         *(sa.Column(name, sa.Text(), nullable=False) for name in ("recorded_at", "recorder", "reason")),
         *(sa.Column(name, sa.Text()) for name in ("withdrawn_at", "withdrawer", "withdrawal_reason")),

@@ -5,7 +5,7 @@ The SQL of ``registry.visibility`` says the same; a property test compares the t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -31,12 +31,16 @@ class Consent(NamedTuple):
         classes: classCodes, every spelling.
         institution: of an author.
         created: when the documents were made.
+        facilities: healthcareFacilityTypeCodes, every spelling.
+        events: codes of the eventCodeList, every spelling; a document must have one.
     """
 
     opt_in: bool
     classes: frozenset[str] | None = None
     institution: str | None = None
     created: Period | None = None
+    facilities: frozenset[str] | None = None
+    events: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Document:
         institutions: of the authors.
         created: creationTime; None where there is none.
         consents: what the patient has said and not withdrawn.
+        events: ``code^^scheme`` of the eventCodeList.
     """
 
     confidentiality: frozenset[str] = frozenset()
@@ -56,6 +61,7 @@ class Document:
     institutions: frozenset[str] = frozenset()
     created: Period | None = None
     consents: tuple[Consent, ...] = ()
+    events: frozenset[str] = frozenset()
 
 
 def document_of(entry: DocumentEntry, created: Period | None, consents: tuple[Consent, ...] = ()) -> Document:
@@ -66,12 +72,17 @@ def document_of(entry: DocumentEntry, created: Period | None, consents: tuple[Co
         if code is not None:
             codes[fact] = f"{code.code}^^{code.scheme}"
     return Document(
-        frozenset(f"{code.code}^^{code.scheme}" for code in entry.confidentiality_codes),
+        _spelt(entry.confidentiality_codes),
         codes,
         frozenset(institution(name) for author in entry.authors for name in author.institutions),
         created,
         consents,
+        _spelt(entry.event_codes),
     )
+
+
+def _spelt(codes: Iterable[Code]) -> frozenset[str]:
+    return frozenset(f"{code.code}^^{code.scheme}" for code in codes)
 
 
 def deciding(view: View, document: Document) -> Clause | None:
@@ -117,6 +128,8 @@ def concerns(consent: Consent, document: Document) -> bool:
     return (
         (consent.classes is None or document.codes.get(Fact.CLASS) in consent.classes)
         and (consent.institution is None or consent.institution in document.institutions)
+        and (consent.facilities is None or document.codes.get(Fact.FACILITY_TYPE) in consent.facilities)
+        and (consent.events is None or not consent.events.isdisjoint(document.events))
         and (consent.created is None or _is_within(document.created, consent.created, surely=consent.opt_in))
     )
 
