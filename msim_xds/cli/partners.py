@@ -24,7 +24,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="As `list` shows.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="All without one.")]
 
 _LIST: Final = ("name", "asked today", "homes", "query_url")
-_TEST: Final = ("name", "answer", "ms", "certificate until", "clock", "problem")
+_TEST: Final = ("name", "answer", "TLS", "its certificate", "its clock", "problem")
+_RENEW_DAYS: Final = 30
+_ROUGHLY_S: Final = 2.0  # the Date header says whole seconds, and the answer takes time
 
 
 @app.command("list")
@@ -66,11 +68,13 @@ def reach(names: Names = None, data: Data = None, config: Config = None, as_json
     from msim_xds.federation.probe import probe
 
     partners = _chosen(names or [], _partners(config, data))
-    found = [(partner.table.name, probe(partner, lambda: datetime.now(UTC))) for partner in partners]
+    found = [(partner.table.name, probe(partner, _now)) for partner in partners]
     if as_json:
         print_json([_facts(name, seen) for name, seen in found])
     elif found:
         print_table(_TEST, [_cells(name, seen) for name, seen in found])
+    else:
+        say("no partners; gateway.partners names their files")
     if any(seen.problem for _, seen in found):
         raise typer.Exit(IMPOSSIBLE)
 
@@ -105,18 +109,36 @@ def _facts(name: str, seen: Probe) -> dict[str, Any]:
         "status": seen.status,
         "problem": seen.problem,
         "round_trip_ms": seen.round_trip_ms,
-        "certificate_until": seen.certificate_until,
+        "tls": seen.tls,
+        "certificate_until": None if seen.certificate_until is None else seen.certificate_until.isoformat(),
         "skew_s": seen.skew_s,
     }
 
 
 def _cells(name: str, seen: Probe) -> tuple[str, ...]:
+    if seen.round_trip_ms is None:
+        return (name, "none", "", "", "", seen.problem)
+    answer = f"{seen.status or 'none'} in {seen.round_trip_ms:g} ms"
+    return (name, answer, seen.tls or "plain HTTP", _validity(seen), _clock(seen), seen.problem)
+
+
+def _validity(seen: Probe) -> str:
     until = seen.certificate_until
-    return (
-        name,
-        seen.status or "none",
-        "" if seen.round_trip_ms is None else f"{seen.round_trip_ms:g}",
-        "" if until is None else f"{until:%Y-%m-%d}",
-        "" if seen.skew_s is None else f"{seen.skew_s:+g} s",
-        seen.problem,
-    )
+    if until is None:
+        return ""
+    days = (until - _now()).days
+    advice = "; is to be renewed" if days < _RENEW_DAYS else ""
+    return f"until {until:%Y-%m-%d}, {days} days{advice}"
+
+
+def _clock(seen: Probe) -> str:
+    skew_s = seen.skew_s
+    if skew_s is None:
+        return "not told"
+    if abs(skew_s) < _ROUGHLY_S:
+        return "agrees with ours"
+    return f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} ours"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -81,6 +81,11 @@ class Reply:
         self._deadline: object = None
         self._late = False
 
+    @property
+    def tls_version(self) -> str:
+        """The version of TLS, such as ``TLSv1.3``, while the connection is open; empty for plain HTTP."""
+        return (self._socket.version() or "") if _is_tls(self._socket) else ""
+
     def bound(self, deadline: float) -> None:
         """Break the answer off at ``deadline`` (``time.monotonic()``), instead of at the one before."""
         with self._lock:

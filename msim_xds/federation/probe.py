@@ -6,7 +6,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -37,13 +37,16 @@ class Probe:
         status: of its answer to a query for nobody; empty where it gave none.
         problem: why it gave none; empty where it did.
         round_trip_ms: from the request to the end of the answer.
+        tls: version of TLS; empty for plain HTTP, and where there was no connection.
         certificate_until: when its certificate expires; None for plain HTTP.
-        skew_s: how far its clock is ahead of ours, by its Date header; None without one.
+        skew_s: how far its clock is ahead of ours, by its Date header, which says whole seconds; None without
+            one.
     """
 
     status: str = ""
     problem: str = ""
     round_trip_ms: float | None = None
+    tls: str = ""
     certificate_until: datetime | None = None
     skew_s: float | None = None
 
@@ -62,7 +65,7 @@ def probe(partner: LoadedPartner, clock: Callable[[], datetime]) -> Probe:
         head, tail = request_envelope_parts(ITI_38.action, f"urn:uuid:{uuid.uuid4()}", line.url)
         message = mtom.plain([head, _question(table.homes[0]), tail], (), ITI_38.action)
         reply = line.post(message, begun + table.deadline_s)
-        seen = Probe(certificate_until=_expiry(reply), skew_s=_skew(reply, clock()))
+        seen = Probe(tls=reply.tls_version, certificate_until=_expiry(reply), skew_s=_skew(reply, clock()))
         return _answered(reply, line, seen, begun)
     except RemoteError as error:
         return Probe(problem=str(error))
@@ -83,7 +86,7 @@ def _answered(reply: Reply, line: Line, seen: Probe, begun: float) -> Probe:
     finally:
         reply.close()
     elapsed = round((time.monotonic() - begun) * 1000, 1)
-    return Probe(status, problem, elapsed, seen.certificate_until, seen.skew_s)
+    return replace(seen, status=status, problem=problem, round_trip_ms=elapsed)
 
 
 def _question(home: str) -> bytes:

@@ -7,6 +7,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -44,14 +45,20 @@ class ServerProcess:
     """A server with its data directory; it can be killed and started again. All its processes are one group.
 
     ``environment`` are further settings, such as MSIM_CODES__POLICY. Signatures are ignored unless these say
-    otherwise, which saves a process beside the server.
+    otherwise, which saves a process beside the server. ``tls`` is what to speak to it with, where it has TLS.
     """
 
     def __init__(
-        self, data: Path, database_url: str, workers: int = 1, environment: Mapping[str, str] | None = None
+        self,
+        data: Path,
+        database_url: str,
+        workers: int = 1,
+        environment: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.port}"
+        self._tls = tls
         self.settings = Settings(data=data, database=DatabaseSettings(url=database_url))
         self._log = data / "server.log"
         self._command = [sys.executable, "-m", "msim_xds", "serve", "--port", str(self.port)]
@@ -126,11 +133,16 @@ class ServerProcess:
         self, method: str, path: str, body: bytes | None = None, content_type: str = SIMPLE
     ) -> Response:
         """One request on a new connection. Raises OSError or HTTPException when there is no answer."""
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+        with contextlib.closing(self._connection()) as connection:
             connection.request(method, path, body, {} if body is None else {"Content-Type": content_type})
             answer = connection.getresponse()
             data = answer.read()
         return Response(answer.status, {k.lower(): v for k, v in answer.getheaders()}, data)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._tls is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=self._tls)
 
     def ask(self, path: str, action: str, payload: bytes) -> Response:
         """One simple SOAP message."""
