@@ -12,15 +12,19 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
 
 import xmlsec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from lxml import etree
 
 from msim_xds.ihe.names import WSSE, XML
-from msim_xds.security.signatures.certificates import Certificate
+from msim_xds.security.signatures.certificates import Certificate, certificate
 from msim_xds.security.signatures.names import DS, EXC, SIGNATURE, ds, local, text
 from msim_xds.security.signatures.references import decode_base64
 from msim_xds.security.transforms import Transform
 from msim_xds.security.wss.names import DIGESTS, ID, METHODS, REFERENCE, TOKEN, X509V3
 from msim_xds.security.xua.names import SECURITY, TIMESTAMP, WSU, moment
+from msim_xds.security.xua.refusal import Check
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -35,6 +39,8 @@ _FORM: Final = {
 }
 """Children of each element; those not named have none."""
 _EMPTY: Final = re.compile("")
+_LEAST_BITS: Final = 2048
+_SIGNING: Final = frozenset(["digital_signature", "non_repudiation"])
 _METHODS: Final = {row.uri: row for row in METHODS.values()}
 _DIGESTS: Final = {row.uri: row for row in DIGESTS.values()}
 _IDS: Final = etree.XPath(
@@ -45,7 +51,14 @@ _IDS: Final = etree.XPath(
 
 
 class BadSignature(ValueError):
-    """The message is not signed as it must be; the text says why and quotes nothing of it."""
+    """The message is not signed as it must be; the text says why and quotes nothing of it.
+
+    ``check`` is the one that failed, with the fault that WS-Security has for it.
+    """
+
+    def __init__(self, check: Check, text: str) -> None:
+        super().__init__(text)
+        self.check = check
 
 
 def verify(
@@ -55,7 +68,8 @@ def verify(
 
     Args:
         envelope: the root of the message.
-        trusted: certificates whose owners may sign; the message's own is only looked up among them.
+        trusted: certificates whose owners may sign, and authorities that have issued such certificates
+            themselves; the message's own is only looked up among them. CRLs are not looked at.
         at: the moment at which the Timestamp must hold.
         skew: difference of clocks that is allowed for.
 
@@ -69,10 +83,9 @@ def verify(
     _check_form(signature)
     _check_references(signature, {f"#{each.get(ID)}" for each in (body, stamp) if each.get(ID)})
     _check_time(stamp, at, skew)
-    signer = _signer(security, signature, trusted)
-    validity = signer.asn1
-    if not validity.not_valid_before <= at <= validity.not_valid_after:
-        raise BadSignature("the signer's certificate has expired, or is not valid yet")
+    signer = _signer(security, signature, trusted, at)
+    if not signer.start <= at <= signer.end:
+        raise BadSignature(Check.SIGNER, "the signer's certificate has expired, or is not valid yet")
     _check_value(signature, signer, (body, stamp))
     return signer
 
@@ -81,28 +94,28 @@ def _places(envelope: _Element) -> tuple[_Element, _Element]:
     soap = etree.QName(envelope).namespace
     headers, bodies = (envelope.findall(f"{{{soap}}}{name}") for name in ("Header", "Body"))
     if len(headers) != 1 or len(bodies) != 1:
-        raise BadSignature("not one soap:Header and one soap:Body")
+        raise BadSignature(Check.HEADER, "not one soap:Header and one soap:Body")
     return _only(headers[0], SECURITY), bodies[0]
 
 
 def _only(parent: _Element, tag: str) -> _Element:
     found = parent.findall(tag)
     if len(found) != 1:
-        raise BadSignature(f"{len(found)} {tag.rpartition('}')[2]} where there must be one")
+        raise BadSignature(Check.HEADER, f"{len(found)} {tag.rpartition('}')[2]} where there must be one")
     return found[0]
 
 
 def _check_ids(envelope: _Element) -> None:
     ids = [value.strip() for value in cast("list[str]", _IDS(envelope))]
     if len(set(ids)) != len(ids):
-        raise BadSignature("an id occurs twice in the message")
+        raise BadSignature(Check.HEADER, "an id occurs twice in the message")
 
 
 def _check_form(signature: _Element) -> None:
     for element in _outside_key_info(signature):
         names = "".join(f"{local(child)} " for child in element)
         if _FORM.get(local(element), _EMPTY).fullmatch(names) is None:
-            raise BadSignature(f"ds:{local(element)} does not hold what it must and only that")
+            raise BadSignature(Check.HEADER, f"ds:{local(element)} does not hold what it must and only that")
     info = signature[0]
     for path, allowed in (
         ("CanonicalizationMethod", {EXC}),
@@ -112,7 +125,7 @@ def _check_form(signature: _Element) -> None:
     ):
         found = info.findall(f"{{{DS}}}{path}")
         if not found or any(each.get("Algorithm") not in allowed for each in found):
-            raise BadSignature(f"{path.rpartition('}')[2]} is not an allowed one")
+            raise BadSignature(Check.ALGORITHM, f"{path.rpartition('}')[2]} is not an allowed one")
 
 
 def _outside_key_info(element: _Element) -> list[_Element]:
@@ -124,28 +137,57 @@ def _outside_key_info(element: _Element) -> list[_Element]:
 def _check_references(signature: _Element, wanted: set[str]) -> None:
     references = {each.get("URI", "") for each in signature[0].findall(ds("Reference"))}
     if len(wanted) != 2 or references != wanted:
-        raise BadSignature("the signature does not cover this Body and this Timestamp")
+        raise BadSignature(Check.SIGNATURE, "the signature does not cover this Body and this Timestamp")
 
 
 def _check_time(stamp: _Element, at: datetime, skew: timedelta) -> None:
     created, expires = (moment(text(stamp.find(f"{{{WSU}}}{name}"))) for name in ("Created", "Expires"))
     if created is None or expires is None:
-        raise BadSignature("the Timestamp has no Created or no Expires")
+        raise BadSignature(Check.HEADER, "the Timestamp has no Created or no Expires")
     if not created - skew <= at < expires + skew:
-        raise BadSignature("outside the times of the Timestamp")
+        raise BadSignature(Check.TIME, "outside the times of the Timestamp")
 
 
-def _signer(security: _Element, signature: _Element, trusted: Sequence[Certificate]) -> Certificate:
+def _signer(
+    security: _Element, signature: _Element, trusted: Sequence[Certificate], at: datetime
+) -> Certificate:
     """The trusted certificate that the signature's token holds."""
     named = signature.find(f"{ds('KeyInfo')}/{REFERENCE}/{{{WSSE}}}Reference")
     token = _only(security, TOKEN)
     if named is None or token.get("ValueType") != X509V3 or named.get("URI") != f"#{token.get(ID)}":
-        raise BadSignature("the signature names no X509v3 BinarySecurityToken of the message")
+        raise BadSignature(Check.TOKEN, "the signature names no X509v3 BinarySecurityToken of the message")
     der = decode_base64(text(token))
-    for certificate in trusted:
-        if certificate.der == der:
-            return certificate
-    raise BadSignature("signed with a certificate that is not trusted")
+    for known in trusted:
+        if known.der == der:
+            return known
+    issued = _issued(
+        der or b"", [each for each in trusted if each.is_authority and each.start <= at <= each.end]
+    )
+    if issued is None:
+        raise BadSignature(Check.SIGNER, "signed with a certificate that is not trusted")
+    return issued
+
+
+def _issued(der: bytes, authorities: Sequence[Certificate]) -> Certificate | None:
+    """A certificate for signing that one of these authorities has issued itself; None for any other."""
+    try:
+        shown = x509.load_der_x509_certificate(der)
+        found = certificate(der)
+    except ValueError:
+        return None
+    if not isinstance(found.key, RSAPublicKey) or found.key.key_size < _LEAST_BITS:
+        return None
+    if found.key_usages and not found.key_usages & _SIGNING:
+        return None
+    return found if any(_has_issued(each, shown) for each in authorities) else None
+
+
+def _has_issued(authority: Certificate, shown: x509.Certificate) -> bool:
+    try:
+        shown.verify_directly_issued_by(x509.load_der_x509_certificate(authority.der))
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return not authority.key_usages or "key_cert_sign" in authority.key_usages
 
 
 def _check_value(signature: _Element, signer: Certificate, covered: Sequence[_Element]) -> None:
@@ -163,4 +205,4 @@ def _check_value(signature: _Element, signer: Certificate, covered: Sequence[_El
             context.register_id(element, "Id", WSU)
         context.verify(signature)
     except xmlsec.Error:
-        raise BadSignature("the signature is wrong") from None
+        raise BadSignature(Check.SIGNATURE, "the signature is wrong") from None

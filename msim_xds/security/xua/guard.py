@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -18,17 +18,26 @@ if TYPE_CHECKING:
 _log: FilteringBoundLogger = structlog.get_logger()
 
 
+class MessageCheck(Protocol):
+    """Looks at the whole message around an assertion."""
+
+    def check(self, assertion: _Element) -> None:
+        """Raises SecurityFault where the message must not be taken."""
+
+
 class Guard:
     """Checks the assertions of requests to one endpoint.
 
     Args:
         validator: judges an assertion.
         required: whether there must be one.
+        messages: demands that the messages around them be signed; None demands nothing.
     """
 
-    def __init__(self, validator: Validator, *, required: bool) -> None:
+    def __init__(self, validator: Validator, *, required: bool, messages: MessageCheck | None = None) -> None:
         self._validator = validator
         self._required = required
+        self._messages = messages
 
     def check(self, header: _Element | None, certificate: str = "") -> Caller | None:
         """Who sends the request; None where no assertion came and none is required.
@@ -62,6 +71,8 @@ class Guard:
 
     def _check(self, header: _Element | None, certificate: str) -> Caller | None:
         found = security_header.find(header)
+        if self._messages is not None and found is not None and found.assertion is not None:
+            self._messages.check(found.assertion)
         claims = None if found is None else self._validator.check(found, certificate)
         if claims is None and self._required:
             refuse(Check.PRESENT, "there is no assertion")

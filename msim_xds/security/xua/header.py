@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _BESIDE: Final = frozenset(
     [TIMESTAMP, SIGNATURE, f"{{{WSSE}}}BinarySecurityToken", f"{{{WSSE}}}SecurityTokenReference"]
 )
-"""What may stand beside the assertion. Signatures over the message are neither asked for nor looked at."""
+"""What may stand beside the assertion. Signatures over the message are for ``wss.demand`` to look at."""
 _EVIDENCE: Final = frozenset([saml("Advice"), saml("Evidence")])
 """Where the assertion may carry others, of which nothing is read (SAML Core 2.6, 2.7.4.3)."""
 _SPACES: Final = {"saml": SAML, "wsu": WSU, "xml": XML, "xop": XOP}

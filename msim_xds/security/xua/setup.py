@@ -14,7 +14,7 @@ from msim_xds.security.signatures.certificates import Certificate
 from msim_xds.security.signatures.trust import read_certificates
 from msim_xds.security.xua.attributes import MEANINGS, Meaning
 from msim_xds.security.xua.conditions import Policy
-from msim_xds.security.xua.guard import Guard
+from msim_xds.security.xua.guard import Guard, MessageCheck
 from msim_xds.security.xua.once import Once
 from msim_xds.security.xua.validator import Bounds, Issuers, Validator
 from msim_xds.xua_settings import Demand, XuaSettings
@@ -39,13 +39,19 @@ def check(settings: XuaSettings) -> None:
         _meanings(settings)
 
 
-def guards(settings: XuaSettings, data: Path, clock: Callable[[], datetime]) -> Mapping[Endpoint, Guard]:
+def guards(
+    settings: XuaSettings,
+    data: Path,
+    clock: Callable[[], datetime],
+    messages: MessageCheck | None = None,
+) -> Mapping[Endpoint, Guard]:
     """The guards of those endpoints that look at assertions.
 
     Args:
         settings: section ``xua``.
         data: the data directory.
         clock: gives the time of day with its zone.
+        messages: see ``Guard``.
 
     Raises:
         UnusableXua: what is wrong with the settings, and in which file.
@@ -57,7 +63,8 @@ def guards(settings: XuaSettings, data: Path, clock: Callable[[], datetime]) -> 
     bounds = Bounds(settings.assertion_bytes, settings.remembered, once, _meanings(settings))
     validator = Validator(_issuers(settings), _policy(settings), bounds, Once(data / "xua-used"), clock)
     return {
-        endpoint: Guard(validator, required=demand is Demand.REQUIRED) for endpoint, demand in demands.items()
+        endpoint: Guard(validator, required=demand is Demand.REQUIRED, messages=messages)
+        for endpoint, demand in demands.items()
     }
 
 

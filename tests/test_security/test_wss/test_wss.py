@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from lxml import etree
 
@@ -206,6 +208,49 @@ def test_an_expired_certificate_is_refused() -> None:
     signer(old).sign(envelope)
     with pytest.raises(BadSignature, match="expired"):
         verify(sent(envelope), [old.ours], NOW)
+
+
+CA = issue("WSS CA", None, ca=True)
+MEMBER = issue("member", CA)
+SIGNED_BY_MEMBER = {
+    "issued by an authority": (MEMBER, CA, True),
+    "its key signs no messages": (issue("encrypts", CA, usage={"key_encipherment": True}), CA, False),
+    "its key is short": (issue("short", CA, key_name="rsa-1024 short"), CA, False),
+    "its key is none of RSA": (issue("curve", CA, key_name="ec member"), CA, False),
+    "issued by another": (MEMBER, issue("WSS CA", None, ca=True, key_name="ec other ca"), False),
+    "issued by somebody who is no authority": (issue("x", client()), client(), False),
+    "issued by who signs no certificates": (
+        MEMBER, issue("WSS CA", None, ca=True, key_name="ec WSS CA", usage={"crl_sign": True}), False,
+    ),
+    "issued by an authority that has expired": (
+        MEMBER, issue("WSS CA", None, ca=True, key_name="ec WSS CA", end=NOW - DAY), False,
+    ),
+    "issued by one whom the authority has issued": (issue("y", issue("sub", CA, ca=True)), CA, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SIGNED_BY_MEMBER)
+def test_who_may_sign_because_an_authority_says_so(name: str) -> None:
+    member, trusted, holds = SIGNED_BY_MEMBER[name]
+    if not isinstance(member.key, rsa.RSAPrivateKey) or member.key.key_size < 2048:
+        envelope = signed_message()  # nothing of ours signs with such a key
+        _element(envelope, ".//w:BinarySecurityToken").text = base64.b64encode(member.der).decode()
+    else:
+        envelope = message()
+        signer(member).sign(envelope)
+        envelope = sent(envelope)
+    if holds:
+        assert verify(envelope, [stranger().ours, trusted.ours], NOW).der == member.der
+        return
+    with pytest.raises(BadSignature, match="not trusted"):
+        verify(envelope, [trusted.ours], NOW)
+
+
+def test_a_token_that_is_no_certificate() -> None:
+    envelope = signed_message()
+    _element(envelope, ".//w:BinarySecurityToken").text = "AAAA"
+    with pytest.raises(BadSignature, match="not trusted"):
+        verify(envelope, [CA.ours], NOW)
 
 
 def test_a_message_without_body_is_not_signed() -> None:
