@@ -220,7 +220,8 @@ def _trail(settings: Settings, database: Database, clock: Callable[[], datetime]
     """The audit trail, where one is wanted."""
     if not settings.audit.enabled:
         return None
-    return open_trail(settings.audit, settings.data, public_url(settings), database, clock)
+    feeds = [each.name for each in p1.audit_feeds(settings)]
+    return open_trail(settings.audit, settings.data, public_url(settings), database, clock, feeds)
 
 
 def _repository(
@@ -302,7 +303,7 @@ def create_app(settings: Settings) -> WSGIApplication:
         node.signing.load()  # so that a wrong setting shows now, and the first signed document does not wait
     if node.publications is not None:
         p1.sender(settings, node.publications, now).start()
-    checks = guards(settings.xua, settings.data, now)
+    checks = guards(settings.xua, settings.data, now, p1.signed_messages(settings, now))
     platforms = p1.communities(settings, now)
     handlers = node.handlers(gateway.open_neighbours(settings, node.our_patients(), platforms))
     homes = gateway.error_locations(settings)

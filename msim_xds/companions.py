@@ -11,6 +11,7 @@ from dataclasses import replace
 from msim_xds.app import now, open_audit, open_identity, open_node
 from msim_xds.audit.refusals import refusals
 from msim_xds.audit.setup import Caretaker
+from msim_xds.federation.p1.setup import audit_feeds
 from msim_xds.mllp.feed import Feed
 from msim_xds.mllp.listener import Listener
 from msim_xds.repository.late_validation import ended_after
@@ -51,7 +52,8 @@ def run_audit(settings: Settings, ready: Callable[[], None], stop: threading.Eve
         if trail is None:
             raise ValueError("audit.enabled is off; there is no audit trail to look after")
         url = public_url(settings)
-        Caretaker(settings.audit, url, trail.database, trail.outbox, now).work(stop, ready)
+        feeds = audit_feeds(settings)
+        Caretaker(settings.audit, url, trail.database, trail.outbox, now, feeds).work(stop, ready)
 
 
 def run_validation(settings: Settings, ready: Callable[[], None], stop: threading.Event) -> None:

@@ -170,12 +170,33 @@ class P1Settings(BaseModel):
     issuers: tuple[str, ...] = Field(
         (), description="Issuers of P1's assertions, as `xua.issuers` names them."
     )
+    message_signatures: Literal["off", "optional", "required"] = Field(
+        "off",
+        description="Signatures of whole messages that come with an assertion of `issuers`: not looked at, "
+        "checked where there is one, or demanded.",
+    )
+    signers: tuple[Path, ...] = Field(
+        (),
+        description="PEM files of the certificates that sign such messages, or of the authorities that issue "
+        "them. CRLs are not looked at.",
+    )
     emergency_codes: tuple[str, ...] = Field(("BTG",), description="Purposes of use that save a life.")
     emergency_without_soz: bool = Field(False, description="Such a request is answered without asking SOZ.")
     local_time: bool = Field(True, description="Times go to P1 in `validation.time_zone` instead of UTC.")
     content_type: tuple[str, str, str] = Field(
         ("REGISTER", "Typ wysyłki", "Rejestracja indeksu EDM"),
         description="contentTypeCode of submissions to P1: code, scheme, text.",
+    )
+    audit: bool = Field(
+        False, description="Hand audit records of retrievals under P1's rules over to P1 ([more](p1.md))."
+    )
+    audit_url: str = Field(
+        "",
+        pattern=r"^(tls://[^/?#\s]+)?$",
+        description="Where P1 takes them, `tls://host:port`; empty is port 6514 of the host of `base`.",
+    )
+    audit_confirmation: Literal["close_notify", "eof"] = Field(
+        "close_notify", description="What proves that they have arrived, as in `audit.repositories`."
     )
     attempts: int = Field(20, ge=1, description="Attempts until a publication is given up.")
     first_pause_s: float = Field(5.0, gt=0, description="Pause after the first failed attempt; it doubles.")
@@ -197,6 +218,10 @@ class P1Settings(BaseModel):
             raise ValueError("provider: must be one of providers where P1 is enabled")
         if self.decisions != "off" and not self.issuers:
             raise ValueError("issuers: must not be empty where SOZ is asked")
+        if self.message_signatures != "off":
+            for name in ("issuers", "signers"):
+                if not getattr(self, name):
+                    raise ValueError(f"{name}: must not be empty where signatures of messages are checked")
         return self
 
     def called(self, name: str) -> str:

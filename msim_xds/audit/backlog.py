@@ -41,12 +41,15 @@ class Backlog:
     Args:
         database: where the trail is.
         settings: the bound, what is done beyond it, and the repositories.
+        feeds: names of parties that are told some records only. However much waits for them, it keeps nobody
+            out.
     """
 
-    def __init__(self, database: Database, settings: AuditSettings) -> None:
+    def __init__(self, database: Database, settings: AuditSettings, feeds: Sequence[str] = ()) -> None:
         self._database = database
         self._bound = settings.backlog
         self._names = tuple(each.name for each in settings.repositories)
+        self._feeds = tuple(feeds)
         self._refuses = settings.when_full is WhenFull.REFUSE
         self._looking = threading.Lock()
         self._looked = float("-inf")
@@ -60,8 +63,8 @@ class Backlog:
     def look(self) -> Waiting:
         """What waits now."""
         count = unsealed(self._database, self._bound + 1)
-        repositories = progress(self._database, self._names)
-        slowest = max((each.waiting for each in repositories), default=0)
+        repositories = progress(self._database, (*self._names, *self._feeds))
+        slowest = max((each.waiting for each in repositories[: len(self._names)]), default=0)
         return Waiting(count, repositories, count + slowest > self._bound)
 
     def admit(self) -> None:

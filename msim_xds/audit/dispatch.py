@@ -68,10 +68,11 @@ class Dispatch:
                     row = {"name": name, "position": 0, "holder": _NOBODY, "held_until": 0, "failures": 0}
                     connection.execute(insert(audit_repository).values(row))
 
-    def next(self, name: str, most: int) -> Sequence[Sealed]:
+    def next(self, name: str, most: int, feed: str | None = None) -> Sequence[Sealed]:
         """The records that a repository is to be told next; none where another process is telling it.
 
         ``most`` of them, fewer where they are large. They are this process's to send until the lease ends.
+        Those of its ``feed``, that is; None is what everybody is told.
         """
         with self._database.read() as connection:
             at = select(_d.position).where(_d.name == name).scalar_subquery()
@@ -81,11 +82,13 @@ class Dispatch:
         if position is None:
             return ()
         with self._database.snapshot() as connection:
-            sizes = connection.execute(_sizes(position, most)).all()
-            if not sizes:
-                return ()
-            rows = connection.execute(_records(position, _fitting(sizes)))
-            return [Sealed(*row) for row in rows]
+            sizes = connection.execute(_sizes(position, most, feed)).all()
+            if sizes:
+                rows = connection.execute(_records(_fitting(sizes), feed))
+                return [Sealed(*row) for row in rows]
+            end: int = connection.execute(select(func.max(_r.position))).scalar_one()
+        self._passed(name, end)
+        return ()
 
     def arrived(self, name: str, position: int) -> None:
         """Everything up to ``position`` has arrived. Nothing, when another process has taken over since."""
@@ -99,6 +102,12 @@ class Dispatch:
         mine = (_d.name == name, _d.holder == self._me, _d.position < position)
         with self._database.write() as connection:
             connection.execute(update(audit_repository).where(*mine).values(done))
+
+    def _passed(self, name: str, position: int) -> None:
+        """Nothing up to ``position`` is for this repository."""
+        mine = (_d.name == name, _d.holder == self._me, _d.position < position)
+        with self._database.write() as connection:
+            connection.execute(update(audit_repository).where(*mine).values(position=position))
 
     def failed(self, name: str, problem: str) -> None:
         """It is not known to have arrived."""
@@ -145,8 +154,9 @@ def unsealed(database: Database, most: int) -> int:
     return count
 
 
-def _sizes(position: int, most: int) -> Select[Any]:
-    after = select(_r.position, func.length(_r.message).label("size")).where(_r.position > position)
+def _sizes(position: int, most: int, feed: str | None) -> Select[Any]:
+    after = select(_r.position, func.length(_r.message).label("size"))
+    after = after.where(_r.position > position, _r.feed.is_not_distinct_from(feed))
     return after.order_by(_r.position).limit(most)
 
 
@@ -157,9 +167,9 @@ def _fitting(sizes: Sequence[Row[Any]]) -> tuple[int, int]:
     return sizes[0].position, sizes[max(count, 1) - 1].position
 
 
-def _records(position: int, span: tuple[int, int]) -> Select[Any]:
+def _records(span: tuple[int, int], feed: str | None) -> Select[Any]:
     return (
         select(_r.position, _r.recorded_at, _r.message)
-        .where(_r.position.between(*span))
+        .where(_r.position.between(*span), _r.feed.is_not_distinct_from(feed))
         .order_by(_r.position)
     )

@@ -27,7 +27,8 @@ _HEAD: Final = 1
 class Entry(NamedTuple):
     """One record to keep: its message, and by what people look for it.
 
-    ``patient`` is the CX of whom it is about, empty where there is none.
+    ``patient`` is the CX of whom it is about, empty where there is none. ``feed`` is the one party for which
+    it is, a copy of what is said to everybody in that party's own form; None for everybody.
     """
 
     recorded_at: str
@@ -35,6 +36,7 @@ class Entry(NamedTuple):
     outcome: int
     patient: str
     message: bytes
+    feed: str | None = None
 
 
 class Kept(NamedTuple):
@@ -54,7 +56,7 @@ class Damage:
 
 _r: Final = audit_record.c
 _h: Final = audit_head.c
-_FACTS: Final = (_r.recorded_at, _r.transaction, _r.outcome, _r.patient, _r.message)
+_FACTS: Final = (_r.recorded_at, _r.transaction, _r.outcome, _r.patient, _r.message, _r.feed)
 
 
 def _adding(number: str) -> Insert:
@@ -105,6 +107,7 @@ _OF_PATIENT: Final = (
             ),
         ),
         _r.id > bindparam("after"),
+        _r.feed.is_(None),
     )
     .order_by(_r.id)
     .limit(_BATCH)
@@ -231,9 +234,11 @@ class Outbox:
         return self._hmac(b"head", position, seal)
 
     def _hmac(self, *parts: object) -> bytes:
-        """Each part with its length before it, so that no two lists of parts read alike."""
+        """Each part that is there with its length before it: no two lists read alike but for absent ends."""
         whole: list[bytes] = []
         for part in parts:
+            if part is None:
+                continue
             octets = part if isinstance(part, bytes) else str(part).encode()
             whole += (len(octets).to_bytes(8, "big"), octets)
         return hmac.digest(self._key, b"".join(whole), "sha256")

@@ -22,7 +22,7 @@ from msim_xds.findings import Finding
 from msim_xds.ihe import audit
 from msim_xds.ihe.audit import Action, AuditRow, Coded, Outcome, Subject
 from msim_xds.ihe.names import ResponseStatus
-from msim_xds.wire.exchange import Concerns, Named
+from msim_xds.wire.exchange import Concerns, HandOver, Named
 
 _LONGEST_DESCRIPTION: Final = 1000
 _KEPT: Final = 1024  # participants whose role is remembered
@@ -86,6 +86,19 @@ def records(
                 description=verdict.description,
             )
             yield Record(patient, message)
+
+
+def handed_over(scene: Scene, copy: HandOver, *, by_client: bool) -> Scene:
+    """The scene in the form that somebody else wants; ``by_client``: whether this server is its client."""
+    client, server = scene.client, scene.server
+    if copy.other and by_client:
+        server = replace(server, alternative_user_id=copy.other)
+    elif copy.other:
+        client = replace(client, alternative_user_id=copy.other)
+    humans = scene.humans
+    if copy.human:
+        humans = tuple(replace(each, user_id=copy.human) for each in humans)
+    return replace(scene, source=AuditSource(copy.source), client=client, server=server, humans=humans)
 
 
 def activity(kind: Coded, time: datetime, source: AuditSource, application: Participant) -> Record:

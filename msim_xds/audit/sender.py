@@ -30,12 +30,20 @@ class Sender:
         syslog: makes messages of records.
         channel: carries them.
         pauses: between failed attempts.
+        feed: whose records; None for everybody's.
     """
 
     def __init__(
-        self, name: str, dispatch: Dispatch, syslog: Syslog, channel: Channel, pauses: Pauses
+        self,
+        name: str,
+        dispatch: Dispatch,
+        syslog: Syslog,
+        channel: Channel,
+        pauses: Pauses,
+        feed: str | None = None,
     ) -> None:
         self._name = name
+        self._feed = feed
         self._dispatch = dispatch
         self._syslog = syslog
         self._channel = channel
@@ -72,7 +80,7 @@ class Sender:
         if self._arrived is not None:  # but the database could not be told
             self._dispatch.arrived(self._name, self._arrived)
             self._arrived = None
-        batch = self._dispatch.next(self._name, self._size)
+        batch = self._dispatch.next(self._name, self._size, self._feed)
         if not batch:
             return _LOOK_S
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -38,7 +38,14 @@ _LEASE_TIMEOUTS: Final = 6  # to look up, connect, shake hands, send and close, 
 _WATCH_S: Final = 60.0
 
 
-def open_trail(settings: AuditSettings, data: Path, url: str, database: Database, clock: Clock) -> Trail:
+def open_trail(
+    settings: AuditSettings,
+    data: Path,
+    url: str,
+    database: Database,
+    clock: Clock,
+    feeds: Sequence[str] = (),
+) -> Trail:
     """The audit trail in a database, with its key and the beginning of its chain made where they are absent.
 
     Args:
@@ -47,6 +54,7 @@ def open_trail(settings: AuditSettings, data: Path, url: str, database: Database
         url: base of this server's endpoints.
         database: where the registry is.
         clock: the time of day, UTC.
+        feeds: see ``Backlog``.
 
     Raises:
         OSError: the key can be neither read nor made.
@@ -56,7 +64,7 @@ def open_trail(settings: AuditSettings, data: Path, url: str, database: Database
     outbox.prepare()
     source = AuditSource(settings.source_id, settings.site or None)
     place = Place(source, url, os.getpid())
-    return Trail(database, outbox, place, clock, Backlog(database, settings))
+    return Trail(database, outbox, place, clock, Backlog(database, settings, feeds))
 
 
 @contextmanager
@@ -91,18 +99,26 @@ class Caretaker:
         database: where the trail is.
         outbox: the trail.
         clock: the time of day, UTC.
+        feeds: parties that are told nothing but the records whose ``feed`` is their name.
 
     Raises:
         ValueError: what is needed to reach a repository cannot be used; the message names the setting.
     """
 
     def __init__(
-        self, settings: AuditSettings, url: str, database: Database, outbox: Outbox, clock: Clock
+        self,
+        settings: AuditSettings,
+        url: str,
+        database: Database,
+        outbox: Outbox,
+        clock: Clock,
+        feeds: Sequence[AuditRepositorySettings] = (),
     ) -> None:
         self._sealer = Sealer(outbox)
-        self._backlog = Backlog(database, settings)
+        self._backlog = Backlog(database, settings, [each.name for each in feeds])
         dispatch = Dispatch(database, _LEASE_TIMEOUTS * settings.timeout_s, clock)
         pauses = Pauses(settings.first_pause_s, settings.longest_pause_s)
+        told = [(each, None) for each in settings.repositories] + [(each, each.name) for each in feeds]
         senders = [
             Sender(
                 each.name,
@@ -110,10 +126,11 @@ class Caretaker:
                 _syslog(each, url, settings.source_id),
                 open_channel(each, settings.timeout_s),
                 pauses,
+                feed,
             )
-            for each in settings.repositories
+            for each, feed in told
         ]
-        dispatch.prepare([each.name for each in settings.repositories])
+        dispatch.prepare([each.name for each, _ in told])
         self._senders = Senders(senders, dispatch)
 
     def work(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -24,14 +24,14 @@ from msim_xds.audit.group import GroupCommit
 from msim_xds.audit.holders import with_patients
 from msim_xds.audit.message import AuditSource, Network, Participant, write
 from msim_xds.audit.outbox import Entry, Outbox
-from msim_xds.audit.records import Asked, Record, Scene, activity, records
+from msim_xds.audit.records import Asked, Record, Scene, activity, handed_over, records
 from msim_xds.database.engine import Database
 from msim_xds.findings import Finding
 from msim_xds.ihe.audit import APPLICATION_START, APPLICATION_STOP, AUDIT_ROWS, AuditRow, Coded, Subject
 from msim_xds.ihe.names import RIM, WSA_ANONYMOUS, ResponseStatus
 from msim_xds.ihe.transactions import ITI_55
 from msim_xds.metadata import hl7v3
-from msim_xds.wire.exchange import Caller, Concerns, Request
+from msim_xds.wire.exchange import Caller, Concerns, HandOver, Request
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -66,12 +66,19 @@ class _About(NamedTuple):
 class Witness:
     """Sees one message through to its records; a ``wire.exchange.Recorder``."""
 
+    _by_client: ClassVar = False
+
     def __init__(self, trail: Trail, row: AuditRow, scene: Callable[[], Scene], about: _HasConcerns) -> None:
         self._trail = trail
         self._row = row
         self._scene = scene
         self._about = about
         self._recorded = False
+        self._copies: tuple[HandOver, ...] = ()
+
+    def hand_over(self, copy: HandOver) -> None:
+        """Keep a copy for somebody else, too, whenever the outcome is recorded."""
+        self._copies += (copy,)
 
     def __call__(self, connection: Any, findings: Sequence[Finding] = (), /) -> None:  # noqa: ANN401
         """Record success in the write transaction of what it changed."""
@@ -101,7 +108,19 @@ class Witness:
     def _entries(
         self, concerns: Concerns, status: ResponseStatus, findings: Sequence[Finding]
     ) -> list[Entry]:
-        return [entry_of(each) for each in records(self._row, self._scene(), concerns, status, findings)]
+        scene = self._scene()
+        entries = [entry_of(each) for each in records(self._row, scene, concerns, status, findings)]
+        for copy in self._copies:
+            told = handed_over(scene, copy, by_client=self._by_client)
+            copied = records(self._row, told, concerns, status, findings)
+            entries += [entry_of(each)._replace(feed=copy.feed) for each in copied]
+        return entries
+
+
+class OnwardWitness(Witness):
+    """Sees a request through that this server sends."""
+
+    _by_client: ClassVar = True
 
 
 class RequestWitness(Witness):
@@ -114,7 +133,7 @@ class RequestWitness(Witness):
 
     def onward(
         self, name: str, url: str, concerns: Concerns | None = None, body: _Element | None = None
-    ) -> Witness:
+    ) -> OnwardWitness:
         """Of a request that goes on to another server, as a client records it (ITI TF-2 3.38.4.1.4, 3.39.6).
 
         Args:
@@ -126,7 +145,7 @@ class RequestWitness(Witness):
         row = AUDIT_ROWS[name].of_client()
         about = self._request if concerns is None else _About(concerns)
         sent = self._request.body if body is None else body
-        return Witness(
+        return OnwardWitness(
             self._trail, row, lambda: self._trail.scene_of_client(row, self._request, url, sent), about
         )
 

@@ -49,9 +49,11 @@ def status(data: Data = None, config: Config = None, as_json: Json = False) -> N
     Exit code 1: more wait than audit.backlog allows, or a repository does not take them.
     """
     from msim_xds.audit.backlog import Backlog
+    from msim_xds.federation.p1.setup import audit_feeds
 
     with _trail(config, data) as (outbox, settings):
-        waiting = Backlog(outbox.database, settings.audit).look()
+        feeds = [each.name for each in audit_feeds(settings)]
+        waiting = Backlog(outbox.database, settings.audit, feeds).look()
     if as_json:
         repositories = [each._asdict() for each in waiting.repositories]
         print_json({"unsealed": waiting.unsealed, "full": waiting.is_full, "repositories": repositories})

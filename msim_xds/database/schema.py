@@ -304,7 +304,7 @@ revalidation = Table(
 
 #: The audit trail (ITI-20): ``message`` is an AuditMessage, the columns beside it are what it is looked for
 #: by. ``mark`` proves who wrote the row; ``position`` and ``seal`` are its place in the chain, NULL until it
-#: has one.
+#: has one. ``feed`` names the one party for which it is; NULL where it is everybody's.
 audit_record = Table(
     "audit_record",
     metadata,
@@ -314,6 +314,7 @@ audit_record = Table(
     Column("outcome", SmallInteger, nullable=False),
     Column("patient", Text, nullable=False),
     Column("message", LargeBinary, nullable=False),
+    Column("feed", Text),
     Column("mark", LargeBinary, nullable=False),
     Column("position", BigInteger),
     Column("seal", LargeBinary),

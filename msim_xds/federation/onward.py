@@ -15,7 +15,7 @@ from msim_xds.federation.community import Wanted
 from msim_xds.findings import Finding
 from msim_xds.ihe.names import ResponseStatus
 from msim_xds.ihe.transactions import Transaction
-from msim_xds.wire.exchange import Concerns, Named, Request
+from msim_xds.wire.exchange import Concerns, HandOver, Named, Request
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -31,6 +31,7 @@ class Onward:
         url: of the endpoint that it goes to.
         concerns: whom and what it is about, as far as it is known when it is sent.
         body: the query that is sent; None for a retrieval.
+        copy: for somebody else who wants to be told; None for nobody.
     """
 
     request: Request
@@ -38,6 +39,7 @@ class Onward:
     url: str
     concerns: Concerns
     body: _Element | None = None
+    copy: HandOver | None = None
 
     @contextmanager
     def failing(self) -> Iterator[None]:
@@ -64,7 +66,10 @@ class Onward:
         recorder = self.request.recorder
         if recorder is not None:
             about = self.concerns if concerns is None else concerns
-            recorder.onward(self.row.name, self.url, about, self.body).conclude(status, findings)
+            witness = recorder.onward(self.row.name, self.url, about, self.body)
+            if self.copy is not None:
+                witness.hand_over(self.copy)
+            witness.conclude(status, findings)
 
 
 def undelivered(wanted: Iterable[Wanted]) -> Concerns:

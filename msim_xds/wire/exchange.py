@@ -174,6 +174,22 @@ class Concerns(NamedTuple):
 NOTHING_KNOWN: Final = Concerns()
 
 
+class HandOver(NamedTuple):
+    """A copy of a request's records for one party alone, in the form that it wants.
+
+    Attributes:
+        feed: whom it is for.
+        source: its AuditSourceID.
+        other: AlternativeUserID of the other side's participant; empty leaves what is there.
+        human: UserID of the user; empty leaves what is there.
+    """
+
+    feed: str
+    source: str
+    other: str = ""
+    human: str = ""
+
+
 class Recorder(Protocol):
     """Keeps the audit records of one request."""
 
@@ -195,6 +211,9 @@ class RequestRecorder(Recorder, Protocol):
         It is about the same unless ``concerns`` says otherwise, and asks the same unless ``body`` does not.
         """
 
+    def hand_over(self, copy: HandOver) -> None:
+        """Keep a copy for somebody else, too, whenever the outcome is recorded."""
+
     def emergency(self, reason: str) -> None:
         """Record that its user declares an emergency. Raises TimeoutError, OSError; no access then."""
 
@@ -204,6 +223,9 @@ class OnwardRecorder(Recorder, Protocol):
 
     def conclude(self, status: ResponseStatus, findings: Sequence[Finding]) -> None:
         """Keep the records of its outcome, unless that was done. Raises TimeoutError, OSError."""
+
+    def hand_over(self, copy: HandOver) -> None:
+        """Keep a copy for somebody else, too, whenever the outcome is recorded."""
 
 
 @dataclass(slots=True)

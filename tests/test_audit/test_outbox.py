@@ -63,6 +63,7 @@ def test_an_empty_trail_holds(outbox: Outbox) -> None:
     [
         (["UPDATE audit_record SET patient = 'x' WHERE position = 3"], [3]),
         (["UPDATE audit_record SET outcome = 8 WHERE position = 1"], [1]),
+        (["UPDATE audit_record SET feed = 'P1' WHERE position = 4"], [4]),
         (["UPDATE audit_record SET message = mark WHERE position = 6"], [6]),
         (["UPDATE audit_record SET recorded_at = '' WHERE position = 2"], [2]),
         (["DELETE FROM audit_record WHERE position = 3"], [3]),

@@ -37,12 +37,12 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return Pki.make(tmp_path_factory.mktemp("pki"))
 
 
-def fill(outbox: Outbox, numbers: range) -> None:
+def fill(outbox: Outbox, numbers: range, feed: str | None = None) -> None:
     """Records that say nothing but their number."""
     for start in range(numbers.start, numbers.stop, 500):
         outbox.write(
             [
-                Entry("2026-09-14T12:00:00.000+00:00", "ITI-18", 0, "", f"<m>{number}</m>".encode())
+                Entry("2026-09-14T12:00:00.000+00:00", "ITI-18", 0, "", f"<m>{number}</m>".encode(), feed)
                 for number in range(start, min(start + 500, numbers.stop))
             ]
         )
@@ -58,8 +58,10 @@ def sending(outbox: Outbox, pki: Pki, port: int, **settings: object) -> Iterator
     values = {"name": "arr", "url": f"tls://127.0.0.1:{port}", "ca_file": pki.authority}
     repository = AuditRepositorySettings.model_validate({**values, "certificate": pki.sender, **settings})
     dispatch = Dispatch(outbox.database, 60, lambda: NOW)
-    dispatch.prepare(["arr"])
-    sender = Sender("arr", dispatch, Syslog("reg1", "msim-xds"), open_channel(repository, 5), PAUSES)
+    name = repository.name
+    dispatch.prepare([name])
+    feed = None if name == "arr" else name
+    sender = Sender(name, dispatch, Syslog("reg1", "msim-xds"), open_channel(repository, 5), PAUSES, feed)
     with sender:
         yield sender
 
@@ -89,6 +91,20 @@ def test_10000_records_while_the_repository_is_down_arrive_once_and_in_order(
             until(lambda: progress(outbox.database, ["arr"])[0].waiting == 0)
     assert numbers(repository.messages) == list(range(10_003))
     assert progress(outbox.database, ["arr"])[0].problem is None
+
+
+def test_records_for_one_party_go_to_that_one_alone(outbox: Outbox, pki: Pki) -> None:
+    with Repository(pki.context()) as repository, Repository(pki.context()) as party:
+        for number in range(6):
+            fill(outbox, range(number, number + 1), "party" if number % 3 == 2 else None)
+        with sending(outbox, pki, repository.port), sending(outbox, pki, party.port, name="party"):
+            repository.wait(4)
+            party.wait(2)
+            # Also behind the last record that is not for it nothing waits.
+            until(lambda: [each.waiting for each in progress(outbox.database, ["arr", "party"])] == [0, 0])
+            assert progress(outbox.database, ["arr"])[0].sent_at is not None
+    assert numbers(repository.messages) == [0, 1, 3, 4]
+    assert numbers(party.messages) == [2, 5]
 
 
 def test_a_repository_that_goes_and_comes_loses_nothing(outbox: Outbox, pki: Pki) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msim_xds.federation.answers import (
     NotAsked,
@@ -35,6 +35,7 @@ from msim_xds.federation.community import (
 from msim_xds.federation.onward import Onward, delivered, undelivered
 from msim_xds.federation.p1 import tokens
 from msim_xds.federation.p1.addresses import AddressBook, AddressUnknown
+from msim_xds.federation.p1.hand_over import of_receiver
 from msim_xds.federation.p1.identifiers import as_written
 from msim_xds.federation.p1.providers import Provider, Providers
 from msim_xds.federation.p1.tokens import Tokens
@@ -67,6 +68,14 @@ _PATIENTS: Final = frozenset(
         "$patientId",
     }
 )
+
+
+class _Acting(NamedTuple):
+    """Who asks P1: the provider, its worker, and how, with an assertion for both."""
+
+    provider: Provider
+    worker: str
+    options: Options
 
 
 class P1Community:
@@ -126,7 +135,7 @@ class P1Community:
             RemoteError: the caller cannot be named to P1, or P1 issues no assertion.
         """
         caller = errand.request.caller
-        provider, options = self._acting(errand, as_written(caller.patient) if caller is not None else "")
+        acting = self._acting(errand, as_written(caller.patient) if caller is not None else "")
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory = TemporaryDirectory(prefix="p1-", dir=self._spool)
         findings: list[Finding] = []
@@ -134,7 +143,7 @@ class P1Community:
         try:
             for repository in dict.fromkeys(each.repository_unique_id for each in wanted):
                 part = [each for each in wanted if each.repository_unique_id == repository]
-                found, told = self._from(part, provider, options, Path(directory.name), errand)
+                found, told = self._from(part, acting, Path(directory.name), errand)
                 documents += found
                 findings += told
         except BaseException:
@@ -160,14 +169,15 @@ class P1Community:
         return answer
 
     def _from(
-        self, part: Sequence[Wanted], provider: Provider, options: Options, directory: Path, errand: Errand
+        self, part: Sequence[Wanted], acting: _Acting, directory: Path, errand: Errand
     ) -> tuple[list[StreamedDocument], list[Finding]]:
         """The documents of one repository. What goes wrong there is said of these documents alone."""
         requests = [DocumentRequest(each.repository_unique_id, each.document_unique_id) for each in part]
         try:
-            url = self._addresses.find(part[0].repository_unique_id, provider)
-            in_time = self._in_time(options, errand)
-            sent = Onward(errand.request, ITI_43, url, undelivered(part))
+            url = self._addresses.find(part[0].repository_unique_id, acting.provider)
+            in_time = self._in_time(acting.options, errand)
+            copy = of_receiver(acting.provider, acting.worker) if self._settings.audit else None
+            sent = Onward(errand.request, ITI_43, url, undelivered(part), None, copy)
             with sent.failing(), DocumentConsumer("", url, in_time) as consumer:
                 answer = consumer.retrieve(requests, directory)
         except AddressUnknown as error:
@@ -184,16 +194,16 @@ class P1Community:
         return found, list(answer.findings)
 
     def _options(self, errand: Errand, patient: str) -> Options:
-        return self._acting(errand, patient)[1]
+        return self._acting(errand, patient).options
 
-    def _acting(self, errand: Errand, patient: str) -> tuple[Provider, Options]:
+    def _acting(self, errand: Errand, patient: str) -> _Acting:
         """Who asks P1, with an assertion for the worker behind the request."""
         caller = errand.request.caller
         provider = self._providers.of_organization("" if caller is None else caller.organization)
         wanted = self._wanted(errand, provider, patient)
         in_time = self._in_time(provider.options, errand)
         assertion = self._tokens.get(wanted, replace(provider, options=in_time))
-        return provider, replace(in_time, assertion=assertion)
+        return _Acting(provider, wanted.worker, replace(in_time, assertion=assertion))
 
     def _wanted(self, errand: Errand, provider: Provider, patient: str) -> tokens.Wanted:
         """Whom P1 is to attest.

@@ -13,6 +13,7 @@ from lxml import etree
 from structlog.typing import FilteringBoundLogger
 
 from msim_xds.federation.answers import RemoteError
+from msim_xds.federation.p1 import hand_over
 from msim_xds.federation.p1.decisions import Decision, Decisions
 from msim_xds.federation.p1.providers import Provider
 from msim_xds.findings import Finding
@@ -72,6 +73,8 @@ class ConsentOfP1:
         if assertion is None:
             always = self._settings.decisions == "always"
             return {each: _finding(each, _REFUSED, _NO_ASSERTION) for each in ours} if always else {}
+        if self._settings.audit and request.recorder is not None:
+            request.recorder.hand_over(hand_over.of_repository(self._provider, request.caller))
         if self._settings.emergency_without_soz and self._is_emergency(request):
             _tell(request, len(ours))
             return {}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msim_xds.audit_settings import AuditRepositorySettings
 from msim_xds.database.engine import Database
+from msim_xds.federation.p1 import hand_over
 from msim_xds.federation.p1.addresses import AddressBook
 from msim_xds.federation.p1.consent import ConsentOfP1
 from msim_xds.federation.p1.decisions import Decisions
@@ -15,6 +18,9 @@ from msim_xds.federation.p1.providers import UnusableP1, read_keys, read_provide
 from msim_xds.federation.p1.publication import Publisher
 from msim_xds.federation.p1.tokens import Tokens
 from msim_xds.registry.announcement import Announce
+from msim_xds.security.signatures.certificates import Certificate
+from msim_xds.security.signatures.trust import read_certificates
+from msim_xds.security.wss.demand import SignedMessages
 from msim_xds.settings import Settings
 from msim_xds.xua_settings import Demand
 
@@ -40,7 +46,11 @@ def check(settings: Settings) -> None:
     own = settings.registry.home_community_id
     if own and settings.p1.home_community_id == own:
         raise UnusableP1("p1.home_community_id: is registry.home_community_id; P1 needs one of its own")
+    if settings.p1.message_signatures != "off" and settings.xua.repository is Demand.OFF:
+        raise UnusableP1("p1.message_signatures: needs xua.repository optional or required")
+    _signers(settings.p1.signers)
     read_keys(settings.p1)
+    hand_over.check(settings.p1, settings.audit)
     AddressBook(settings.p1)
 
 
@@ -70,6 +80,32 @@ def decisions(settings: Settings, clock: Callable[[], datetime]) -> ConsentOfP1 
     check(settings)
     provider = read_providers(settings.p1, clock).general
     return ConsentOfP1(settings.p1, Decisions(settings.p1), provider, settings.repository.unique_id)
+
+
+def signed_messages(settings: Settings, clock: Callable[[], datetime]) -> SignedMessages | None:
+    """Who checks the signatures of messages that come in with P1's assertions; None where nobody does.
+
+    Raises:
+        UnusableP1: a file cannot be used.
+    """
+    p1 = settings.p1
+    if not p1.enabled or p1.message_signatures == "off":
+        return None
+    required = p1.message_signatures == "required"
+    skew = timedelta(seconds=settings.xua.skew_s)
+    return SignedMessages(p1.issuers, _signers(p1.signers), required=required, clock=clock, skew=skew)
+
+
+def _signers(files: Iterable[Path]) -> list[Certificate]:
+    try:
+        return [each for path in files for each in read_certificates(path)]
+    except (OSError, ValueError) as error:
+        raise UnusableP1(f"p1.signers: {error}") from None
+
+
+def audit_feeds(settings: Settings) -> Sequence[AuditRepositorySettings]:
+    """Where audit records are handed over to P1; nowhere where none are."""
+    return hand_over.feeds(settings.p1)
 
 
 def communities(settings: Settings, clock: Callable[[], datetime]) -> Sequence[P1Community]:

@@ -29,6 +29,7 @@ from msim_xds.server.front import WsgiApplication, build_front
 from msim_xds.settings import RepositorySettings, Settings, ValidationSettings
 from msim_xds.testing.p1 import assertions, rules
 from msim_xds.testing.p1.keys import KeyPair, TlsKeys, make, make_tls
+from msim_xds.testing.p1.sink import HandedOver, listening
 from msim_xds.tls import server_context
 from msim_xds.wire import answers, safexml
 from msim_xds.wire.envelope import answer_envelope_parts
@@ -84,6 +85,8 @@ class Double:
         calls: paths of the services that were called, in order.
         tls: its certificates and the provider's; None where it speaks plain HTTP.
         peers: common names of the TLS certificates that were shown, in order of the calls.
+        audit_url: where it takes audit records; empty where it speaks plain HTTP.
+        handed_over: what has come there.
     """
 
     url: str
@@ -101,6 +104,8 @@ class Double:
     stopped: threading.Event = field(default_factory=threading.Event)
     tls: TlsKeys | None = None
     peers: list[str] = field(default_factory=list)
+    audit_url: str = ""
+    handed_over: list[HandedOver] = field(default_factory=list)
 
     def section(self, **changes: object) -> dict[str, object]:
         """The section ``p1`` of settings that talk to this double; ``changes`` go over it."""
@@ -114,7 +119,7 @@ class Double:
         }
         secure = {}
         if self.tls is not None:
-            secure["ca_file"] = str(self.tls.authority)
+            secure = {"ca_file": str(self.tls.authority), "audit_url": self.audit_url}
             provider["tls_certificate"] = str(self.tls.client.certificate)
             provider["tls_key"] = str(self.tls.client.key)
         templates = {name: str(self.directory / f"{name}.xml") for name in _TEMPLATES}
@@ -161,12 +166,24 @@ def start(directory: Path, port: int = 0, *, tls: bool = False) -> Iterator[Doub
     thread = threading.Thread(target=server.serve, name="p1-double")
     thread.start()
     try:
-        yield double
+        with _audit_sink(double):
+            yield double
     finally:
         double.stopped.set()
         server.stop()
         thread.join()
         node.close()
+
+
+@contextmanager
+def _audit_sink(double: Double) -> Iterator[None]:
+    """Its audit sink, where it has TLS: there is none without."""
+    if double.tls is None:
+        yield
+        return
+    with listening(server_context(double.tls.settings), double.handed_over.append) as port:
+        double.audit_url = f"tls://127.0.0.1:{port}"
+        yield
 
 
 def _adapter(keys: TlsKeys) -> BuiltinSSLAdapter:

@@ -17,6 +17,7 @@ from msim_xds.app import Node, now, open_node
 from msim_xds.audit.trail import Trail
 from msim_xds.federation.answers import RemoteFault, RetrieveAnswer
 from msim_xds.federation.client import DocumentConsumer, DocumentRequest, DocumentSource, Options
+from msim_xds.federation.p1 import setup
 from msim_xds.federation.p1.decisions import Decision
 from msim_xds.federation.p1.providers import UnusableP1, read_providers
 from msim_xds.federation.p1.tokens import Tokens
@@ -59,7 +60,7 @@ def hospital(
     section = double.section(**{"decisions": "p1", "deadline_s": 5.0, "providers": _quiet(double), **changes})
     settings = Settings(data=directory / "hospital", p1=section, xua=double.xua(), **(more or {}))
     node = open_node(settings)
-    checks = guards(settings.xua, settings.data, now)
+    checks = guards(settings.xua, settings.data, now, setup.signed_messages(settings, now))
     front = build_front(settings, node.handlers(), node.store, node.ready, guards=checks, trail=node.trail)
     server = Server(("127.0.0.1", 0), front, numthreads=4)
     server.prepare()
@@ -230,3 +231,52 @@ def test_without_checked_assertions_the_server_does_not_start(double: Double, tm
     settings = Settings(data=tmp_path, p1=section, xua={**double.xua(), "repository": Demand.OFF})
     with pytest.raises(UnusableP1, match=r"p1\.decisions: needs xua\.repository"):
         open_node(settings)
+
+
+def test_messages_with_p1s_assertion_must_be_signed_where_that_is_demanded(
+    double: Double, tmp_path: Path
+) -> None:
+    demanded = {"message_signatures": "required", "signers": [str(double.provider.certificate)]}
+    with hospital(double, tmp_path, {"audit": {"enabled": True}}, **demanded) as strict:
+        token = strict.token()
+        double.calls.clear()
+        with pytest.raises(RemoteFault) as refused:
+            strict.retrieve(tmp_path, assertion=token)
+        assert (refused.value.code, refused.value.subcode) == ("Sender", "FailedAuthentication")
+        assert double.calls == []  # nobody was asked, nothing was handed out
+        assert trail(strict.node.database)[-1].short[:2] == ("110114", "110122")
+        provider = read_providers(strict.settings.p1, now).general
+        requests = [DocumentRequest(REPOSITORY, strict.documents[0])]
+        with DocumentConsumer("", strict.url, provider.with_assertion(token)) as consumer:
+            assert consumer.retrieve(requests, tmp_path).succeeded
+        assert strict.retrieve(tmp_path).succeeded  # without an assertion of P1
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"signers": []}, "signers: must not be empty"),
+        ({"issuers": []}, "issuers: must not be empty"),
+    ],
+)
+def test_signatures_of_messages_need_to_know_whose(
+    double: Double, changes: dict[str, Any], reason: str
+) -> None:
+    usual = {"message_signatures": "optional", "signers": [str(double.provider.certificate)]}
+    with pytest.raises(ValueError, match=reason):
+        Settings(p1=double.section(**{**usual, **changes}))
+
+
+def test_signers_that_cannot_be_read_stop_the_start(double: Double, tmp_path: Path) -> None:
+    (tmp_path / "x.pem").write_text("x")
+    for file, reason in (("x.pem", "not a certificate"), ("none.pem", "No such file")):
+        section = double.section(message_signatures="optional", signers=[str(tmp_path / file)])
+        settings = Settings(data=tmp_path, p1=section, xua=double.xua())
+        with pytest.raises(UnusableP1, match=rf"p1\.signers: .*{reason}"):
+            setup.check(settings)
+
+
+def test_signatures_of_messages_need_assertions(double: Double, tmp_path: Path) -> None:
+    section = double.section(message_signatures="optional", signers=[str(double.provider.certificate)])
+    with pytest.raises(UnusableP1, match=r"needs xua\.repository"):
+        setup.check(Settings(data=tmp_path, p1=section))

@@ -325,6 +325,7 @@ def _create_audit_trail() -> None:
         sa.Column("outcome", sa.SmallInteger(), nullable=False),
         sa.Column("patient", sa.Text(), nullable=False),
         sa.Column("message", sa.LargeBinary(), nullable=False),
+        sa.Column("feed", sa.Text()),
         sa.Column("mark", sa.LargeBinary(), nullable=False),
         sa.Column("position", sa.BigInteger()),
         sa.Column("seal", sa.LargeBinary()),
