@@ -91,6 +91,15 @@ class Operations:
         )
 
 
+def asks_for_update(submission: Submission) -> bool:
+    """Whether a submission says by its Associations that it is an update; its message may not say which."""
+    return any(
+        link.type in (AssociationType.UPDATE_AVAILABILITY_STATUS, AssociationType.SUBMIT_ASSOCIATION)
+        or any(slot.name == ihe.PREVIOUS_VERSION for slot in link.slots)
+        for link in submission.associations
+    )
+
+
 def findings(submission: Submission, transaction: Transaction, tolerances: Tolerances) -> list[Finding]:
     """Everything wrong with an update that can be said without a store, attributes apart."""
     recognition = _Recognition(submission, transaction, tolerances)

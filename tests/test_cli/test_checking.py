@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from msim_xds.app import open_node
+from msim_xds.findings import Refused
+from msim_xds.ihe.transactions import ITI_57, ITI_92
+from msim_xds.settings import Settings
 from msim_xds.wire import mtom
-from msim_xds.wire.exchange import OutgoingDocument
+from msim_xds.wire.exchange import Addressing, OutgoingDocument, Request
+from msim_xds.wire.safexml import parse
 from msim_xds.wire.xop import include
-from tests.support import metadata
+from tests.support import metadata, queries, updates
 from tests.test_cli.conftest import Run
 
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
+WSA = "http://www.w3.org/2005/08/addressing"
 CONTENT = b"hello"
 
 
@@ -23,9 +29,14 @@ def register(**options: object) -> bytes:
     return metadata.single_document(**options)
 
 
-def envelope(payload: bytes) -> bytes:
+def envelope(payload: bytes, action: str = "") -> bytes:
     """A SOAP 1.2 message."""
-    return b'<s:Envelope xmlns:s="%s"><s:Header/><s:Body>%s</s:Body></s:Envelope>' % (SOAP.encode(), payload)
+    header = f'<a:Action xmlns:a="{WSA}"> {action} </a:Action>' if action else ""
+    return (
+        f'<s:Envelope xmlns:s="{SOAP}"><s:Header>{header}</s:Header><s:Body>'.encode()
+        + payload
+        + b"</s:Body></s:Envelope>"
+    )
 
 
 def provide(submit: bytes, *documents: str) -> bytes:
@@ -148,3 +159,92 @@ def test_no_file(run: Run, tmp_path: Path) -> None:
     result = run("check", tmp_path / "nowhere")
     assert result.exit_code == 2
     assert "No such file" in result.stderr
+
+
+# --- updates, and other transactions of the same payload --------------------------------------------
+
+
+def judged(run: Run, path: Path, *arguments: str) -> tuple[str, set[str]]:
+    """By which transaction `check --json` has judged, and the codes of the errors."""
+    answer = json.loads(run("check", "--json", path, *arguments).stdout)
+    codes = {each["code"] for each in answer["findings"] if each["severity"] == "error"}
+    return answer["transaction"], codes
+
+
+UUID = metadata.new_uuid()
+UPDATE_ERROR, INVALID = {"XDSMetadataUpdateOperationError"}, {"XDSInvalidRequestException"}
+UPDATE, RESTRICTED = "urn:ihe:iti:2010:UpdateDocumentSet", "urn:ihe:iti:2018:RestrictedUpdateDocumentSet"
+
+
+@pytest.mark.parametrize("action", ["", UPDATE, RESTRICTED])
+def test_a_good_update(run: Run, tmp_path: Path, action: str) -> None:
+    path = tmp_path / "message.xml"
+    body = updates.update(updates.entry_version(metadata.new_uuid(), metadata.new_oid()))
+    path.write_bytes(envelope(body, action) if action else body)
+    assert judged(run, path) == ("ITI-92" if action == RESTRICTED else "ITI-57", set())
+    result = run("check", path)
+    assert ": 0 errors, 0 warnings" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("operation", "update", "restricted"),
+    [
+        (updates.status_change(metadata.new_uuid(), new=metadata.APPROVED), UPDATE_ERROR, INVALID),
+        (updates.put_into(metadata.new_uuid(), metadata.new_uuid()), set(), INVALID),
+        (updates.entry_version("Symbolic", "1.2.3"), {"XDSMetadataUpdateError"}, {"XDSMetadataUpdateError"}),
+        (
+            updates.entry_version(UUID, "1.2.3", previous=None),
+            {"XDSMetadataUpdateError"},
+            {"XDSMetadataAnnotationError"},
+        ),
+    ],
+)
+def test_the_rules_of_an_update(
+    run: Run, tmp_path: Path, operation: str, update: set[str], restricted: set[str]
+) -> None:
+    path = tmp_path / "message.xml"
+    path.write_bytes(body := updates.update(operation))
+    assert judged(run, path, "--transaction", "ITI-57") == ("ITI-57", update)
+    assert judged(run, path, "--transaction", "ITI-92") == ("ITI-92", restricted)
+    path.write_bytes(envelope(body, RESTRICTED))
+    assert judged(run, path) == ("ITI-92", restricted)
+    assert judged(run, path, "--transaction", "ITI-57") == ("ITI-57", update)
+
+
+def test_an_action_of_another_payload_is_passed_over(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "message.xml"
+    path.write_bytes(envelope(register(), "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b"))
+    assert judged(run, path) == ("ITI-42", set())
+    path.write_bytes(envelope(provide(register(), document("aGVsbG8=")), UPDATE))
+    assert judged(run, path) == ("ITI-41", set())
+
+
+def test_an_on_demand_entry(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "message.xml"
+    body = register(
+        content=None, object_type=queries.ON_DEMAND, slots={"creationTime": None, "hash": None, "size": None}
+    )
+    path.write_bytes(envelope(body, "urn:ihe:iti:2010:RegisterOnDemandDocumentEntry"))
+    assert judged(run, path) == ("ITI-61", set())
+    transaction, codes = judged(run, path, "--transaction", "ITI-42")
+    assert (transaction, bool(codes)) == ("ITI-42", True)
+
+
+def test_what_check_says_of_an_update_the_server_says(run: Run, tmp_path: Path) -> None:
+    """The same findings in the same words, without what only the registry knows."""
+    body = updates.update(
+        updates.entry_version("Symbolic", "x y", previous="0", slots={"creationTime": "yesterday"}),
+        updates.status_change(metadata.new_uuid(), original=None),
+    )
+    path = tmp_path / "message.xml"
+    path.write_bytes(body)
+    node = open_node(Settings(data=tmp_path / "data"))
+    try:
+        for row in (ITI_57, ITI_92):
+            with pytest.raises(Refused) as refused:
+                node.updates.update_document_set(Request(row, parse(body), Addressing(row.action)))
+            said = [finding.record() for finding in refused.value.findings]
+            assert findings(run, path, "--transaction", row.name) == said
+            assert len(said) > 3
+    finally:
+        node.close()
