@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,14 +50,13 @@ def remove(
     with _withdrawal(config, data) as (withdrawal, ledger):
         whole = withdrawal.rehearse(ids, What(what), remover)
         refusals = () if remover.reason else whole.early
+        if yes and refusals and ledger is not None:
+            withdrawal.record_refusal(whole, refusals, ledger)
         if yes and not whole.unknown and not refusals:
             try:
-                witnesses = ledger.witness if ledger else lambda *_: None
-                whole, done = withdrawal.carry_out(ids, whole, remover, witnesses), True
+                whole, done = withdrawal.carry_out(ids, whole, remover, ledger), True
             except Refused as refused:  # something has changed since the rehearsal
                 refusals = refused.findings
-        if yes and refusals and ledger is not None:
-            _record_refusal(ledger, withdrawal, whole, refusals)
     _print(whole, refusals, done=done, as_json=as_json)
     if whole.unknown or refusals:
         raise typer.Exit(REFUSED)
@@ -87,20 +86,6 @@ def _withdrawal(config: Path | None, data: Path | None) -> Iterator[tuple[Withdr
         )
         with open_ledger(settings, _COMMAND) as ledger:
             yield withdrawal, ledger
-
-
-def _record_refusal(
-    ledger: Ledger, withdrawal: Withdrawal, whole: Whole, refusals: Sequence[Finding]
-) -> None:
-    """Each part of what was to go, with what speaks against it."""
-    from msim_xds.ihe.names import ResponseStatus
-    from msim_xds.ihe.transactions import ITI_62, ITI_86
-    from msim_xds.wire.exchange import Concerns
-
-    for row, named in ((ITI_62, whole.metadata.named), (ITI_86, withdrawal.named(whole))):
-        if named:
-            witness = ledger.witness(row.name, Concerns(refused=named))
-            witness.conclude(ResponseStatus.FAILURE, refusals)
 
 
 def _now() -> datetime:

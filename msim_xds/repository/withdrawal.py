@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from msim_xds.findings import Finding
+from msim_xds.audit.operators import Ledger
+from msim_xds.findings import Finding, Refused
+from msim_xds.ihe.names import ResponseStatus
 from msim_xds.ihe.queries import ENTRIES
-from msim_xds.ihe.transactions import ITI_62, ITI_86
+from msim_xds.ihe.transactions import ITI_62, ITI_86, Transaction
 from msim_xds.metadata.values import is_uuid
 from msim_xds.registry.erasure import Remover
 from msim_xds.registry.removal import MetadataRemoval, everything
@@ -17,10 +20,7 @@ from msim_xds.registry.removal import Plan as MetadataPlan
 from msim_xds.repository import requests
 from msim_xds.repository.removal import DocumentRemoval
 from msim_xds.repository.removal import Plan as DocumentPlan
-from msim_xds.wire.exchange import Concerns, Named, Recorder
-
-#: Gives the recorder of a removal: of which transaction, about what; None where nothing is recorded.
-Witnesses = Callable[[str, Concerns], Recorder | None]
+from msim_xds.wire.exchange import Concerns, Named
 
 
 class What(StrEnum):
@@ -87,15 +87,11 @@ class Withdrawal:
         return Whole(_NO_METADATA if what is What.DOCUMENTS else metadata, documents, unknown)
 
     def carry_out(
-        self,
-        names: Collection[str],
-        rehearsed: Whole,
-        remover: Remover,
-        witnesses: Witnesses = lambda *_: None,
+        self, names: Collection[str], rehearsed: Whole, remover: Remover, ledger: Ledger | None = None
     ) -> Whole:
         """Remove what a rehearsal has shown, metadata first: what a failure leaves can be named again.
 
-        ``witnesses`` record each of the two removals in the transaction that does it.
+        ``ledger`` records each of the two removals in the transaction that does it, or why it was refused.
 
         Raises:
             Refused: with everything that speaks against it.
@@ -104,22 +100,48 @@ class Withdrawal:
         metadata, documents = rehearsed.metadata, rehearsed.documents
         if metadata.things:
 
-            def record(connection: Any, plan: MetadataPlan) -> None:  # noqa: ANN401 - SQL is the registry's business
-                if recorder := witnesses(ITI_62.name, Concerns(done=plan.named)):
-                    recorder(connection)
+            def record(connection: Any, plan: MetadataPlan) -> None:  # noqa: ANN401 - SQL is not our business
+                if ledger is not None:
+                    ledger.witness(ITI_62.name, Concerns(done=plan.named))(connection)
 
-            metadata = self._metadata.remove(everything(list(map(_spelt, names))), remover, record=record)
+            with _refusal_recorded(ledger, ITI_62, metadata.named):
+                metadata = self._metadata.remove(everything(list(map(_spelt, names))), remover, record=record)
         if documents.documents:
-            unique_ids = [document.unique_id for document in documents.documents]
-            recorder = witnesses(ITI_86.name, Concerns(done=self.named(rehearsed)))
-            documents = self._documents.remove(self._documents.wanted(unique_ids), remover, record=recorder)
+            named = self._named(rehearsed)
+            witness = None if ledger is None else ledger.witness(ITI_86.name, Concerns(done=named))
+            with _refusal_recorded(ledger, ITI_86, named):
+                wanted = self._documents.wanted(each.id for each in named)
+                documents = self._documents.remove(wanted, remover, record=witness)
         return Whole(metadata, documents, rehearsed.unknown)
 
-    def named(self, rehearsed: Whole) -> tuple[Named, ...]:
+    def record_refusal(self, rehearsed: Whole, findings: Sequence[Finding], ledger: Ledger) -> None:
+        """Record that what a rehearsal has shown was refused before anything was tried."""
+        for row, named in ((ITI_62, rehearsed.metadata.named), (ITI_86, self._named(rehearsed))):
+            if named:
+                _record_refusal(ledger, row, named, findings)
+
+    def _named(self, rehearsed: Whole) -> tuple[Named, ...]:
         """Its documents as audit records name them; their entries may be gone when that is written."""
         patients = {thing.unique_id: thing.patient for thing in rehearsed.metadata.things}
         wanted = self._documents.wanted(document.unique_id for document in rehearsed.documents.documents)
         return tuple(each._replace(patient=patients.get(each.id, "")) for each in requests.named(wanted))
+
+
+@contextmanager
+def _refusal_recorded(ledger: Ledger | None, row: Transaction, named: Sequence[Named]) -> Iterator[None]:
+    try:
+        yield
+    except Refused as refused:
+        if ledger is not None:
+            _record_refusal(ledger, row, named, refused.findings)
+        raise
+
+
+def _record_refusal(
+    ledger: Ledger, row: Transaction, named: Sequence[Named], findings: Sequence[Finding]
+) -> None:
+    witness = ledger.witness(row.name, Concerns(refused=tuple(named)))
+    witness.conclude(ResponseStatus.FAILURE, findings)
 
 
 def _spelt(name: str) -> str:

@@ -8,6 +8,7 @@ import pwd
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -18,6 +19,8 @@ from msim_xds.audit.operators import Operator
 from msim_xds.audit.outbox import Outbox
 from msim_xds.cli.main import app
 from msim_xds.database.engine import Database
+from msim_xds.findings import Finding, Refused
+from msim_xds.repository.removal import DocumentRemoval
 from msim_xds.settings import DatabaseSettings
 from tests.support.atna import Read, trail
 from tests.support.metadata import (
@@ -158,6 +161,26 @@ def test_a_refused_removal(audited: Audited, command: Command) -> None:
     ]
     assert [each.patients for each in records] == [[PATIENT], [PATIENT]]
     assert records[1].ids(REPORT) == [unique_id]
+
+
+def test_a_document_that_is_refused_after_its_entry_went(
+    audited: Audited, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part is recorded as what became of it."""
+    unique_id, _ = provide(audited)
+    remove = DocumentRemoval.remove
+
+    def refusing(self: DocumentRemoval, *arguments: Any, rehearse: bool = False, **options: Any) -> Any:
+        if rehearse:
+            return remove(self, *arguments, rehearse=True, **options)
+        raise Refused([Finding("XDSDocumentUniqueIdError", "is gone", context=unique_id)])
+
+    monkeypatch.setattr(DocumentRemoval, "remove", refusing)
+    result, (metadata, document) = command("remove", unique_id, "--yes")
+    assert result.exit_code == 1
+    assert (metadata.short[1:], document.short[1:]) == (("ITI-62", "D", "0"), ("ITI-86", "D", "8"))
+    assert document.patients == [PATIENT]
+    assert document.ids(REPORT) == [unique_id]
 
 
 def test_import(command: Command, tmp_path: Path) -> None:
