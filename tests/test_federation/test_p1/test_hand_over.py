@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,18 +17,24 @@ from msim_xds.app import Node, now, open_node
 from msim_xds.audit.outbox import Outbox
 from msim_xds.audit.setup import Caretaker
 from msim_xds.cli.main import app
+from msim_xds.federation.answers import RemoteFault
+from msim_xds.federation.client import DocumentConsumer, DocumentRequest, Options
 from msim_xds.federation.community import Wanted
 from msim_xds.federation.p1 import setup
 from msim_xds.federation.p1.decisions import Decision
-from msim_xds.federation.p1.providers import UnusableP1
+from msim_xds.federation.p1.providers import UnusableP1, read_providers
+from msim_xds.federation.p1.tokens import Tokens
+from msim_xds.p1_settings import P1Settings
 from msim_xds.settings import Settings
 from msim_xds.testing.p1 import Double, start
 from msim_xds.testing.p1.server import REPOSITORY, SOURCE
 from msim_xds.testing.p1.sink import HandedOver
 from msim_xds.wire.exchange import Concerns
 from tests.support.atna import Read, read
-from tests.support.metadata import PATIENT
-from tests.test_federation.test_p1.conftest import section
+from tests.support.metadata import PATIENT, new_oid, single_document
+from tests.support.metadata import REPOSITORY as OUR_REPOSITORY
+from tests.support.server import ServerProcess, provide_message
+from tests.test_federation.test_p1.conftest import WANTED, section
 from tests.test_federation.test_p1.test_community import HOME, WORKER, errand
 from tests.test_federation.test_p1.test_consent import Hospital, hospital
 from tests.test_federation.test_p1.world import new_patient, put_at_provider
@@ -237,6 +244,33 @@ def test_a_stranger_cannot_hand_anything_over(double: Double, tmp_path: Path) ->
         with caring(place.node, wrong):
             until(lambda: waiting(place)["failures"])
     assert double.handed_over == []
+
+
+def test_a_server_does_all_of_it(double: Double, tmp_path: Path) -> None:
+    """Its processes, as they are started: signatures are demanded, documents handed out, P1 is told."""
+    strict = {"message_signatures": "required", "signers": [str(double.provider.certificate)]}
+    p1 = double.section(decisions="p1", audit=True, **strict)
+    sections = {"p1": p1, "xua": double.xua(), **AUDITED}
+    given = {f"MSIM_{name.upper()}": json.dumps(section) for name, section in sections.items()}
+    with ServerProcess(tmp_path, f"sqlite:///{tmp_path / 'msim.db'}", environment=given) as server:
+        unique_id = new_oid()
+        content_type, body = provide_message(single_document(unique_id=unique_id), {"Document01": b"hello"})
+        submitted = server.request("POST", "/xds/repository", body, content_type)
+        assert b"ResponseStatusType:Success" in submitted.root
+        facts = P1Settings.model_validate(p1)
+        provider = read_providers(facts, now).general
+        token = Tokens(facts, now).get(WANTED, provider)
+        request, url = [DocumentRequest(OUR_REPOSITORY, unique_id)], f"{server.url}/xds/repository"
+        with (
+            DocumentConsumer("", url, Options(assertion=token)) as unsigned,
+            pytest.raises(RemoteFault, match="FailedAuthentication"),
+        ):
+            unsigned.retrieve(request, tmp_path)
+        with DocumentConsumer("", url, provider.with_assertion(token)) as consumer:
+            assert consumer.retrieve(request, tmp_path).succeeded
+        (record,) = told(double, 1)
+    assert (record.short, record.ids("9")) == (("110106", "ITI-43", "R", "0"), [unique_id])
+    assert source_id(record) == OURS
 
 
 def test_the_command_shows_what_waits(double: Double, tmp_path: Path) -> None:
