@@ -224,10 +224,10 @@ def signed(**changes: Any) -> str:
     return sign(draft(**changes))
 
 
-def current(**changes: Any) -> str:
+def current(lifetime: timedelta = 10 * MINUTE, **changes: Any) -> str:
     """The usual assertion with changes, for a server whose clock is right: it holds from now on."""
     since, until = (
-        (datetime.now(UTC) + wait).strftime("%Y-%m-%dT%H:%M:%SZ") for wait in (timedelta(), 10 * MINUTE)
+        (datetime.now(UTC) + wait).strftime("%Y-%m-%dT%H:%M:%S.%fZ") for wait in (timedelta(), lifetime)
     )
     end = f'NotOnOrAfter="{until}"'
     usual = {

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from tests.test_gateway.test_initiating import homes
 from tests.test_gateway.test_responding import PARTIAL, SUCCESS, errors, status
 from tests.test_gateway.world import Faulty, neighbour, partner_toml
 from tests.test_repository.messages import retrieve, wanted
-from tests.test_server.soap import RETRIEVE_ACTION, Response, envelope
+from tests.test_server.soap import QUERY_ACTION, RETRIEVE_ACTION, Response, envelope
 from tests.test_server.test_later import accepted, to
 
 #: What their partner files say of the caller's assertion; all of them refuse requests without one.
@@ -245,6 +246,30 @@ def test_a_refused_caller_learns_it_at_once(region: Region) -> None:
     answer = region.query(saml.security(forged), to(region.receiver.url))
     assert answer.status == 400
     assert region.receiver.received == []
+
+
+def test_an_assertion_that_has_ended_when_the_answer_is_made_is_refused_there(tmp_path: Path) -> None:
+    (tmp_path / "sts.pem").write_bytes(saml.sts().pem)
+    trusted = {"issuers": {saml.ISSUER: [str(tmp_path / "sts.pem")]}, "audiences": [saml.AUDIENCE]}
+    exact = {"xua": {**trusted, "responding_gateway": "required", "skew_s": 0}}
+    with neighbour(tmp_path / "there", NORTH, **exact) as (there, url), Receiver([503, 202]) as receiver:
+        there.publish(content(NORTH))
+        (tmp_path / "partners.toml").write_text(partner_toml("there", NORTH, url))
+        with process(
+            tmp_path,
+            registry={"home_community_id": HOME},
+            gateway={"partners": str(tmp_path / "partners.toml")},
+            xua={**trusted, "initiating_gateway": "required"},
+            delivery={"reply_hosts": [receiver.host], "first_pause_s": 4.0},
+        ) as here:
+            publish(here, content(HOME))
+            short = saml.security(saml.current(timedelta(seconds=3)))
+            asking = envelope(queries.find_documents().decode(), QUERY_ACTION, short + to(receiver.url))
+            accepted(here.request("POST", str(Endpoint.INITIATING_GATEWAY), asking))
+            first, second = (received.message for received in receiver.wait(2))
+    assert (status(first), homes(first)) == (SUCCESS, sorted([HOME, NORTH]))
+    assert (status(second), homes(second)) == (PARTIAL, [HOME])
+    assert "SOAP fault Sender/MessageExpired" in told(second)["there"]
 
 
 # --- a document that breaks off on its way elsewhere -------------------------------------------------
