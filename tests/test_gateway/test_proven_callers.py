@@ -260,7 +260,7 @@ def test_an_assertion_that_has_ended_when_the_answer_is_made_is_refused_there(tm
             registry={"home_community_id": HOME},
             gateway={"partners": str(tmp_path / "partners.toml")},
             xua={**trusted, "initiating_gateway": "required"},
-            delivery={"reply_hosts": [receiver.host], "first_pause_s": 4.0},
+            delivery={"reply_hosts": [receiver.host], "first_pause_s": 8.0},  # at least half of that
         ) as here:
             publish(here, content(HOME))
             short = saml.security(saml.current(timedelta(seconds=3)))
