@@ -258,7 +258,7 @@ def delivered(content: bytes, *, uid: str = UID, home: str = THEIRS) -> bytes:
 
 
 RELATED = 'multipart/related; type="application/xop+xml"; start="<root@x>"; boundary=b'
-CONTENT = bytes(range(256)) * 4000
+CONTENT = bytes(range(256)) * 16_000  # several of the pieces in which documents are passed on
 
 
 def fetch(here: CommunityNode, own: str) -> Response:
