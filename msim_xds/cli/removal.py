@@ -46,18 +46,19 @@ def remove(
     if what not in set(What):
         raise Failure(f"--what {what}: one of {', '.join(What)}")
     remover = Remover(Operator.of_process(_COMMAND).name, reason.strip() or None)
-    done = False
+    done = tried = False
     with _withdrawal(config, data) as (withdrawal, ledger):
         whole = withdrawal.rehearse(ids, What(what), remover)
         refusals = () if remover.reason else whole.early
         if yes and refusals and ledger is not None:
             withdrawal.record_refusal(whole, refusals, ledger)
         if yes and not whole.unknown and not refusals:
+            tried = True
             try:
                 whole, done = withdrawal.carry_out(ids, whole, remover, ledger), True
             except Refused as refused:  # something has changed since the rehearsal
                 refusals = refused.findings
-    _print(whole, refusals, done=done, as_json=as_json)
+    _print(whole, refusals, as_json=as_json, tried=tried, done=done)
     if whole.unknown or refusals:
         raise typer.Exit(REFUSED)
 
@@ -92,7 +93,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _print(whole: Whole, refusals: tuple[Finding, ...], *, done: bool, as_json: bool) -> None:
+def _print(whole: Whole, refusals: tuple[Finding, ...], *, as_json: bool, tried: bool, done: bool) -> None:
     rows = _rows(whole)
     if as_json:
         names = ("kind", "entryUUID", "uniqueId", "keepUntil")
@@ -112,6 +113,8 @@ def _print(whole: Whole, refusals: tuple[Finding, ...], *, done: bool, as_json: 
     say_findings(refusals)
     if done:
         say(f"removed: {len(rows)}")
+    elif tried:
+        say("not all was removed: something has changed meanwhile; look again without --yes", "bold")
     elif whole.unknown or refusals:
         say("nothing was removed", "bold")
     else:

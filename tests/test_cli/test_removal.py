@@ -147,6 +147,7 @@ def test_what_changes_after_the_rehearsal_is_told(
     code, shown = answer(run, unique_id, "--data", data, "--yes")
     assert (code, shown["removed"]) == (1, False)
     assert shown["refused"] == [{"code": "XDSDocumentUniqueIdError", "text": "is gone"}]
+    assert "not all was removed" in run("remove", unique_id, "--data", str(data), "--yes").stderr
 
 
 def test_a_user_without_a_name_is_on_record_by_number(
