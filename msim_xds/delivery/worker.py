@@ -147,7 +147,7 @@ class DeliveryWorker:
             NotDelivered,
             BadAddress,
             RemoteError,
-        ) as error:  # also where a partner breaks off
+        ) as error:  # RemoteError: of a gateway
             return str(error)
         except Exception as error:  # ours; the log has the traceback
             reference = uuid.uuid4().hex
