@@ -13,6 +13,8 @@ from msim_xds.app import create_app
 from msim_xds.settings import DatabaseSettings, Settings
 from tests.support import queries
 from tests.support.metadata import APPROVED, DEPRECATED, PATIENT, REPOSITORY, RIM
+from tests.support.paths import REGISTRY
+from tests.support.paths import REPOSITORY as REPOSITORY_PATH
 from tests.test_repository.messages import include, inline, provide, retrieve, wanted
 from tests.test_server.soap import (
     PROVIDE_ACTION,
@@ -31,7 +33,6 @@ ON_DEMAND_ACTION = "urn:ihe:iti:2010:RegisterOnDemandDocumentEntry"
 UPDATE_ACTION = "urn:ihe:iti:2010:UpdateDocumentSet"
 RESTRICTED_UPDATE_ACTION = "urn:ihe:iti:2018:RestrictedUpdateDocumentSet"
 MULTIPLE_PATIENTS_ACTION = "urn:ihe:iti:2009:MultiPatientStoredQuery"
-REGISTRY, REPOSITORY_PATH = "/xds/registry", "/xds/repository"
 RS = "urn:oasis:names:tc:ebxml-regrep:xsd:rs:3.0"
 XDS = "urn:ihe:iti:xds-b:2007"
 SUCCESS, FAILURE, PARTIAL = "Success", "Failure", "PartialSuccess"

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.node import FAILURE, PARTIAL, SUCCESS, Node
-from tests.conformance.world import APND, RPLC, XFRM, XFRM_RPLC, held, member, related, submission
+from tests.conformance.world import RPLC, held, member, related, submission
 from tests.support.metadata import (
+    APND,
     APPROVED,
     OTHER_PATIENT,
     PATIENT,
     RIM,
+    XFRM,
+    XFRM_RPLC,
     association,
     document_entry,
     folder,

@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from tests.conformance.node import FAILURE, SUCCESS, Node, Outcome
-from tests.conformance.world import APND, RPLC, SNAPSHOT, World, held, member
+from tests.conformance.world import RPLC, World, held, member
 from tests.support.metadata import (
+    APND,
     APPROVED,
+    ON_DEMAND,
     OTHER_PATIENT,
     PATIENT,
+    SNAPSHOT,
+    STABLE,
     association,
     document_entry,
     folder,
@@ -26,7 +30,7 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
-from tests.support.queries import ON_DEMAND, STABLE, many, one
+from tests.support.queries import many, one
 
 SET = "SubmissionSet01"
 METADATA = (FAILURE, "XDSRegistryMetadataError")

@@ -10,16 +10,19 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.node import FAILURE, MULTIPLE_PATIENTS_ACTION, SUCCESS, Node
-from tests.conformance.world import RPLC, XFRM, World, held, submission
+from tests.conformance.world import RPLC, World, held, submission
 from tests.support.metadata import (
     APPROVED,
     DEPRECATED,
+    ON_DEMAND,
     PATIENT,
+    STABLE,
+    XFRM,
     document_entry,
     folder,
     original,
 )
-from tests.support.queries import IDS, ON_DEMAND, STABLE, many, one, request, slot
+from tests.support.queries import IDS, many, one, request, slot
 
 MISSING = (FAILURE, "XDSStoredQueryMissingParam")
 NUMBER = (FAILURE, "XDSStoredQueryParamNumber")

@@ -10,24 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.node import FAILURE, SUCCESS, Node
-from tests.conformance.world import (
+from tests.conformance.world import RPLC, World, held, member, related, submission
+from tests.support.metadata import (
     APND,
-    RPLC,
+    DEPRECATED,
+    ON_DEMAND,
+    OTHER_PATIENT,
     SIGNS,
     SNAPSHOT,
-    SUBMIT_ASSOCIATION,
-    UPDATE_STATUS,
     XFRM,
     XFRM_RPLC,
-    World,
-    held,
-    member,
-    related,
-    submission,
-)
-from tests.support.metadata import (
-    DEPRECATED,
-    OTHER_PATIENT,
     association,
     classification,
     document_entry,
@@ -37,6 +29,7 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
+from tests.support.updates import SUBMIT_ASSOCIATION, UPDATE_STATUS
 
 METADATA = (FAILURE, "XDSRegistryMetadataError")
 UNRESOLVED = (FAILURE, "UnresolvedReferenceException")
@@ -139,7 +132,7 @@ ROWS: list[Row] = [
     ("PreviousVersion", lambda w: submission(document_entry(), association(SET, DOCUMENT, status="Original", slots={"PreviousVersion": "1"})), METADATA),
     ("logicalID of another object", lambda w: submission(document_entry(attributes=f' lid="{w.approved}"'), original()), METADATA),
     ("logicalID equal to the id", lambda w: submission(document_entry(attributes=' lid="Document01"'), original()), DONE),
-    ("on-demand", lambda w: submission(document_entry(object_type="urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248"), original()), METADATA),
+    ("on-demand", lambda w: submission(document_entry(object_type=ON_DEMAND), original()), METADATA),
     ("unknown objectType", lambda w: submission(document_entry(object_type="urn:uuid:00000000-0000-4000-8000-000000000000"), original()), METADATA),
     ("another object of ebRIM", lambda w: submission(document_entry(), original(), '<rim:Organization id="o"/>'), METADATA),
     ("ObjectRefs", lambda w: submission(document_entry(), original(), '<rim:ObjectRef id="urn:uuid:a54d6aa5-d40d-43f9-88c5-b4633d873bdd"/>'), DONE),

@@ -14,12 +14,16 @@ import pytest
 
 from tests.conformance.node import FAILURE, SUCCESS, Node, Outcome
 from tests.support.metadata import (
+    APND,
     APPROVED,
     CODES,
     DEPRECATED,
     HAS_MEMBER,
+    ON_DEMAND,
     OTHER_PATIENT,
     RPLC,
+    SIGNS,
+    XFRM,
     association,
     classification,
     document_entry,
@@ -31,7 +35,6 @@ from tests.support.metadata import (
     submit_objects,
 )
 from tests.support.updates import (
-    APND,
     SET,
     UPDATE_STATUS,
     entry_version,
@@ -43,10 +46,7 @@ from tests.support.updates import (
     update,
 )
 
-XFRM = "urn:ihe:iti:2007:AssociationType:XFRM"
-SIGNS = "urn:ihe:iti:2007:AssociationType:signs"
 SNAPSHOT = "urn:ihe:iti:2010:AssociationType:IsSnapshotOf"
-ON_DEMAND = "urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248"
 OFFLINE = "urn:ihe:iti:2010:DocumentAvailability:Offline"
 REASON = ("1", "1.3.6.1.4.1.19376.1.2.6.1", "amendment")
 

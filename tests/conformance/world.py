@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 
 from tests.conformance.node import SUCCESS, Node
 from tests.support.metadata import (
+    APND,
     HAS_MEMBER,
     OTHER_PATIENT,
     PATIENT,
     RPLC,
+    SIGNS,
+    SNAPSHOT,
+    XFRM,
+    XFRM_RPLC,
     association,
     document_entry,
     folder,
@@ -19,14 +24,7 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
-
-APND, XFRM, XFRM_RPLC, SIGNS = (
-    f"urn:ihe:iti:2007:AssociationType:{name}" for name in ("APND", "XFRM", "XFRM_RPLC", "signs")
-)
-SNAPSHOT, UPDATE_STATUS, SUBMIT_ASSOCIATION = (
-    f"urn:ihe:iti:2010:AssociationType:{name}"
-    for name in ("IsSnapshotOf", "UpdateAvailabilityStatus", "SubmitAssociation")
-)
+from tests.support.updates import SUBMIT_ASSOCIATION, UPDATE_STATUS
 
 
 def submission(*objects: str, patient: str = PATIENT) -> bytes:

@@ -13,7 +13,8 @@ from msim_xds.metadata import ebrim
 from msim_xds.metadata.model import DocumentEntry, Submission
 from msim_xds.settings import LimitSettings
 from tests.support import metadata
-from tests.support.server import REGISTRY, REPOSITORY, ServerProcess
+from tests.support.paths import REGISTRY, REPOSITORY
+from tests.support.server import ServerProcess
 
 CONTENTS = {
     "text": "<?xml version='1.0'?>\n<ClinicalDocument>żółć</ClinicalDocument>\n".encode(),

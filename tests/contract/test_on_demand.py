@@ -17,7 +17,9 @@ from msim_xds.wire import safexml
 from tests.support import metadata
 from tests.support.metadata import (
     APPROVED,
+    ON_DEMAND,
     REPOSITORY,
+    STABLE,
     document_entry,
     new_oid,
     new_uuid,
@@ -26,8 +28,8 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
-from tests.support.queries import ON_DEMAND, STABLE, many, one, request
-from tests.support.server import REPOSITORY as REPOSITORY_PATH
+from tests.support.paths import REPOSITORY as REPOSITORY_PATH
+from tests.support.queries import many, one, request
 from tests.support.server import ServerProcess, provide_message
 from tests.test_repository.messages import XDS, XOP, retrieve, wanted
 from tests.test_repository.on_demand_world import SUMMARY

@@ -12,8 +12,9 @@ from lxml import etree
 
 from tests.support import metadata
 from tests.support.metadata import DEPRECATED, OTHER_PATIENT, PATIENT, single_document
+from tests.support.paths import REGISTRY
 from tests.support.queries import find_documents
-from tests.support.server import REGISTRY, ServerProcess, free_port
+from tests.support.server import ServerProcess, free_port
 from tests.test_mllp.conftest import Line
 from tests.test_mllp.messages import announcement, merge, segments
 from tests.test_server.soap import NS

@@ -8,7 +8,8 @@ import pytest
 import zeep
 
 from tests.support import metadata, queries
-from tests.support.server import REGISTRY, REPOSITORY, ServerProcess, provide_message
+from tests.support.paths import REGISTRY, REPOSITORY
+from tests.support.server import ServerProcess, provide_message
 
 #: zeep cuts CR and LF off both ends of binary parts, whoever serves them; so this document has none there.
 CONTENT = "<ClinicalDocument>zażółć\r\ngęślą</ClinicalDocument>".encode()

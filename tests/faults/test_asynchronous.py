@@ -16,12 +16,13 @@ import pytest
 
 from tests.faults.test_crash import make_submission
 from tests.support.metadata import REPOSITORY
+from tests.support.paths import REGISTRY
+from tests.support.paths import REPOSITORY as REPOSITORY_PATH
 from tests.support.receiver import Misbehaviour, Received, Receiver
 from tests.support.server import ServerProcess, free_port
 from tests.test_repository.messages import retrieve, wanted
 from tests.test_server.soap import QUERY, QUERY_ACTION, RETRIEVE_ACTION, WSA, envelope, mtom
 
-REGISTRY, REPOSITORY_PATH = "/xds/registry", "/xds/repository"
 #: Pauses that tests can wait for.
 FAST = {"FIRST_PAUSE_S": "0.1", "LONGEST_PAUSE_S": "1", "TIMEOUT_S": "5", "LEASE_S": "2", "ATTEMPTS": "100"}
 _LATE_S = 10

@@ -20,8 +20,9 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
+from tests.support.paths import REGISTRY, REPOSITORY
 from tests.support.queries import find_documents, one, request
-from tests.support.server import REGISTRY, REPOSITORY, provide_message
+from tests.support.server import provide_message
 from tests.test_repository.messages import XOP, include, inline, provide, retrieve, wanted
 from tests.test_server.soap import SIMPLE, envelope, mtom
 

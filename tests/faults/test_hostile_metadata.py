@@ -21,8 +21,9 @@ from tests.support.metadata import (
     submit_objects,
     text,
 )
+from tests.support.paths import REGISTRY, REPOSITORY
 from tests.support.queries import many, one, request
-from tests.support.server import REGISTRY, REPOSITORY, provide_message
+from tests.support.server import provide_message
 from tests.test_server.soap import envelope
 
 #: An attribute of an element, or its text (None).

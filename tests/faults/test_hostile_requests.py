@@ -12,9 +12,10 @@ from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_43, ITI_51
 from tests.faults.hostile import hostile
 from tests.faults.target import Target, codes, nothing_kept, verdict
 from tests.support.metadata import APPROVED, HAS_MEMBER, PATIENT, REPOSITORY, single_document
+from tests.support.paths import REGISTRY
+from tests.support.paths import REPOSITORY as REPOSITORY_PATH
 from tests.support.queries import many, one, request
-from tests.support.server import REGISTRY, provide_message
-from tests.support.server import REPOSITORY as REPOSITORY_PATH
+from tests.support.server import provide_message
 from tests.test_repository.messages import retrieve, wanted
 from tests.test_server.soap import envelope
 

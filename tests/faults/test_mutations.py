@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msim_xds.repository import scrub
 from tests.faults.target import Target, verdict
 from tests.support.metadata import REPOSITORY, association, document_entry, submission_set, submit_objects
-from tests.support.server import REPOSITORY as PATH
+from tests.support.paths import REPOSITORY as PATH
 from tests.support.server import provide_message
 
 #: Stands in every id of the message, so that each example has its own.

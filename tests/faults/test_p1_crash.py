@@ -11,7 +11,8 @@ import pytest
 
 from msim_xds.testing.p1 import start
 from tests.support.metadata import single_document
-from tests.support.server import REGISTRY, ServerProcess
+from tests.support.paths import REGISTRY
+from tests.support.server import ServerProcess
 from tests.test_federation.test_p1.world import World
 
 ACTION = "urn:ihe:iti:2007:RegisterDocumentSet-b"

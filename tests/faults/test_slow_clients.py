@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.metadata import single_document
+from tests.support.paths import REGISTRY, REPOSITORY
 from tests.support.queries import find_documents
-from tests.support.server import REGISTRY, REPOSITORY, ServerProcess, provide_message
+from tests.support.server import ServerProcess, provide_message
 from tests.test_server.soap import QUERY_ACTION
 
 STALLED = 300

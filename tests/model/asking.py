@@ -13,8 +13,8 @@ from msim_xds.metadata.model import DocumentEntry, Folder, SubmissionSet
 from msim_xds.wire.view import View
 from tests.model.reference import DE, FD, FIND, SS, Model, Parameters, at_level_2
 from tests.model.registries import OFFLINE, ONLINE, PATTERNS, REFERENCES, RELATIONS, SPELT, TIMES
-from tests.support.metadata import APPROVED, DEPRECATED
-from tests.support.queries import ON_DEMAND, STABLE, many, request
+from tests.support.metadata import APPROVED, DEPRECATED, ON_DEMAND, STABLE
+from tests.support.queries import many, request
 from tests.support.registry import Registry
 
 

@@ -20,8 +20,7 @@ from msim_xds.registry import merging, patients, records
 from msim_xds.registry.columns import STATUS, SUPERSEDED, columns_of
 from msim_xds.registry.drafts import AssociationDraft, ObjectDraft
 from tests.model.reference import Model
-from tests.support.metadata import APPROVED, DEPRECATED
-from tests.support.queries import ON_DEMAND, STABLE
+from tests.support.metadata import APPROVED, DEPRECATED, ON_DEMAND, STABLE
 from tests.support.registry import Registry
 
 BUDGET = settings(

@@ -12,7 +12,15 @@ RIM = "urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0"
 LCM = "urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0"
 XDS = "urn:ihe:iti:xds-b:2007"
 HAS_MEMBER = "urn:oasis:names:tc:ebxml-regrep:AssociationType:HasMember"
-RPLC = "urn:ihe:iti:2007:AssociationType:RPLC"
+RPLC, APND, XFRM, XFRM_RPLC, SIGNS = (
+    f"urn:ihe:iti:2007:AssociationType:{name}" for name in ("RPLC", "APND", "XFRM", "XFRM_RPLC", "signs")
+)
+SNAPSHOT = "urn:ihe:iti:2010:AssociationType:IsSnapshotOf"
+STABLE, ON_DEMAND = (
+    "urn:uuid:7edca82f-054d-47f2-a032-9b2a5b5186c1",
+    "urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248",
+)
+SUBMISSION_SET = "urn:uuid:a54d6aa5-d40d-43f9-88c5-b4633d873bdd"
 APPROVED = "urn:oasis:names:tc:ebxml-regrep:StatusType:Approved"
 DEPRECATED = "urn:oasis:names:tc:ebxml-regrep:StatusType:Deprecated"
 PATIENT = "58831404726^^^&2.16.840.1.113883.3.4424.1.1.616&ISO"
@@ -129,7 +137,7 @@ def document_entry(
     comments: str | None = None,
     authors: tuple[str, ...] = (AUTHOR,),
     attributes: str = "",
-    object_type: str = "urn:uuid:7edca82f-054d-47f2-a032-9b2a5b5186c1",
+    object_type: str = STABLE,
     mime_type: str | None = "text/xml",
     extra: str = "",
 ) -> str:
@@ -174,7 +182,7 @@ def on_demand_entry(
     """A complete on-demand DocumentEntry: as ``document_entry``, without what only content has."""
     return document_entry(
         id,
-        object_type="urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248",
+        object_type=ON_DEMAND,
         content=None,
         slots={"creationTime": None, **(slots or {})},
         **options,  # type: ignore[arg-type]
@@ -205,7 +213,7 @@ def submission_set(
     inner += "".join(author(id, "a7058bb9-b4e4-4307-ba5b-e3f0ab85e12d", person) for person in authors)
     if content_type is not None:
         inner += classification(id, SCHEMES["contentTypeCode"], content_type)
-    inner += _marker(id, "a54d6aa5-d40d-43f9-88c5-b4633d873bdd")
+    inner += _marker(id, SUBMISSION_SET.removeprefix("urn:uuid:"))
     inner += identifier(id, "6b5aea1a-874d-4603-a4bc-96a0a7b38446", "XDSSubmissionSet.patientId", patient_id)
     inner += identifier(id, "554ac39e-e3fe-47fe-b233-965d2a147832", "XDSSubmissionSet.sourceId", source_id)
     inner += identifier(id, "96fdda7c-d067-4183-912e-bf5ee74998a8", "XDSSubmissionSet.uniqueId", uid)

@@ -8,8 +8,6 @@ from xml.sax.saxutils import escape, quoteattr
 from tests.support.metadata import APPROVED, PATIENT, RIM
 
 QUERY = "urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0"
-STABLE = "urn:uuid:7edca82f-054d-47f2-a032-9b2a5b5186c1"
-ON_DEMAND = "urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248"
 
 #: Query ids as ITI TF-2 3.18.4.1.2.4 lists them.
 IDS = {

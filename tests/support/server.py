@@ -20,7 +20,6 @@ from msim_xds.settings import DatabaseSettings, Settings
 from tests.test_repository.messages import include, provide
 from tests.test_server.soap import PROVIDE_ACTION, SIMPLE, Response, envelope, mtom
 
-REGISTRY, REPOSITORY = "/xds/registry", "/xds/repository"
 _START_S = 60
 
 

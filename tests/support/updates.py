@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.support.metadata import (
+    APND,
     APPROVED,
     DEPRECATED,
     HAS_MEMBER,
@@ -21,7 +22,6 @@ from tests.support.metadata import (
 UPDATE_STATUS, SUBMIT_ASSOCIATION = (
     f"urn:ihe:iti:2010:AssociationType:{name}" for name in ("UpdateAvailabilityStatus", "SubmitAssociation")
 )
-APND = "urn:ihe:iti:2007:AssociationType:APND"
 SET = "SubmissionSet01"
 
 

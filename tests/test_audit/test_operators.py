@@ -26,6 +26,7 @@ from tests.support.atna import Read, trail
 from tests.support.metadata import (
     OTHER_PATIENT,
     PATIENT,
+    SUBMISSION_SET,
     document_entry,
     new_oid,
     original,
@@ -35,7 +36,6 @@ from tests.support.metadata import (
 from tests.test_audit.conftest import AUDIT, Audited
 from tests.test_importer.archives import pair, put, version, versions, write_manifest
 
-SET_KIND = "urn:uuid:a54d6aa5-d40d-43f9-88c5-b4633d873bdd"
 REFERENCE = "urn:ihe:iti:2017:ObjectRef"
 REPORT = "9"
 
@@ -199,7 +199,7 @@ def test_import(command: Command, tmp_path: Path) -> None:
     ]
     done = next(each for each in records if each.short[3] == "0")
     assert done.patients == [PATIENT]
-    assert len(done.ids(SET_KIND)) == 1
+    assert len(done.ids(SUBMISSION_SET)) == 1
     assert_operator(done, "import")
     again, records = command("import", manifest, "--jobs", "1", "--again")
     assert again.exit_code == 1

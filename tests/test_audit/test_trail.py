@@ -9,7 +9,7 @@ import pytest
 from lxml import etree
 from sqlalchemy import text
 
-from tests.conformance.node import MULTIPLE_PATIENTS_ACTION, REGISTRY, REPOSITORY_PATH
+from tests.conformance.node import MULTIPLE_PATIENTS_ACTION
 from tests.support import queries
 from tests.support.atna import details
 from tests.support.hl7v3 import ADD, AUTHORITY, MERGE, REVISE, ii, patient_message, replacement
@@ -17,6 +17,7 @@ from tests.support.metadata import (
     APPROVED,
     PATIENT,
     REPOSITORY,
+    SUBMISSION_SET,
     document_entry,
     new_oid,
     on_demand_entry,
@@ -25,13 +26,14 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
+from tests.support.paths import REGISTRY
+from tests.support.paths import REPOSITORY as REPOSITORY_PATH
 from tests.support.updates import status_change, update
 from tests.test_audit.conftest import Audited
 from tests.test_registry.removing import remove_objects
 from tests.test_repository.messages import retrieve, wanted
 from tests.test_repository.removing import remove_documents
 
-SET_KIND = "urn:uuid:a54d6aa5-d40d-43f9-88c5-b4633d873bdd"
 OTHER = "Inny<'>^^^&1.2.3&ISO"
 REMOVE_METADATA = "urn:ihe:iti:2010:DeleteDocumentSet"
 REMOVE_DOCUMENTS = "urn:ihe:iti:2017:RemoveDocuments"
@@ -53,8 +55,8 @@ def test_iti_41_and_42_name_patient_and_submission_set(audited: Audited) -> None
     (record,) = audited.new()
     assert record.short == ("110107", "ITI-41", "C", "0")
     assert record.patients == [PATIENT]
-    assert record.ids(SET_KIND) == [set_id]  # not the entryUUID
-    (thing,) = record.objects(SET_KIND)
+    assert record.ids(SUBMISSION_SET) == [set_id]  # not the entryUUID
+    (thing,) = record.objects(SUBMISSION_SET)
     assert (thing.get("ParticipantObjectTypeCode"), thing.get("ParticipantObjectTypeCodeRole")) == ("2", "20")
     source, destination = record.participants
     assert (source["roles"], destination["roles"]) == ("110153", "110152")
@@ -72,7 +74,7 @@ def test_iti_41_and_42_name_patient_and_submission_set(audited: Audited) -> None
     set_id = new_oid()
     audited.register(submission(new_oid(), set_id))
     (record,) = audited.new()
-    assert (record.short, record.ids(SET_KIND)) == (("110107", "ITI-42", "C", "0"), [set_id])
+    assert (record.short, record.ids(SUBMISSION_SET)) == (("110107", "ITI-42", "C", "0"), [set_id])
 
 
 def test_a_refused_submission_is_recorded_with_what_was_read(audited: Audited) -> None:
@@ -81,7 +83,7 @@ def test_a_refused_submission_is_recorded_with_what_was_read(audited: Audited) -
     assert audited.register(broken).status == "Failure"
     (record,) = audited.new()
     assert record.short == ("110107", "ITI-42", "C", "8")
-    assert (record.patients, record.ids(SET_KIND)) == ([PATIENT], [set_id])
+    assert (record.patients, record.ids(SUBMISSION_SET)) == ([PATIENT], [set_id])
     assert "sourceId" in (record.description or "")
 
 
@@ -174,7 +176,7 @@ def test_iti_57_and_92(audited: Audited) -> None:
     audited.update(update(status_change(ENTRY), set_unique_id=set_id))
     audited.update_restricted(update(status_change(ENTRY), set_unique_id=new_oid()))
     done, refused = audited.new()
-    assert (done.short, done.patients, done.ids(SET_KIND)) == (
+    assert (done.short, done.patients, done.ids(SUBMISSION_SET)) == (
         ("110107", "ITI-57", "U", "0"),
         [PATIENT],
         [set_id],

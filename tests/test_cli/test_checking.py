@@ -16,7 +16,7 @@ from msim_xds.wire import mtom
 from msim_xds.wire.exchange import Addressing, OutgoingDocument, Request
 from msim_xds.wire.safexml import parse
 from msim_xds.wire.xop import include
-from tests.support import metadata, queries, updates
+from tests.support import metadata, updates
 from tests.test_cli.conftest import Run
 
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
@@ -222,7 +222,7 @@ def test_an_action_of_another_payload_is_passed_over(run: Run, tmp_path: Path) -
 def test_an_on_demand_entry(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "message.xml"
     body = register(
-        content=None, object_type=queries.ON_DEMAND, slots={"creationTime": None, "hash": None, "size": None}
+        content=None, object_type=metadata.ON_DEMAND, slots={"creationTime": None, "hash": None, "size": None}
     )
     path.write_bytes(envelope(body, "urn:ihe:iti:2010:RegisterOnDemandDocumentEntry"))
     assert judged(run, path) == ("ITI-61", set())

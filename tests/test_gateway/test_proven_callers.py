@@ -21,8 +21,9 @@ from msim_xds.testing.p1.server import REPOSITORY as P1_REPOSITORY
 from tests.support import metadata, queries, saml
 from tests.support.atna import Read, trail
 from tests.support.metadata import XDS
+from tests.support.paths import REPOSITORY
 from tests.support.receiver import Receiver
-from tests.support.server import REPOSITORY, ServerProcess, provide_message
+from tests.support.server import ServerProcess, provide_message
 from tests.test_federation.test_p1.world import put_at_provider
 from tests.test_gateway.conftest import HOME, CommunityNode
 from tests.test_gateway.test_faults import CONTENT, RELATED, THEIRS, UID, cut, send, whole

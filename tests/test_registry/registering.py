@@ -33,17 +33,6 @@ from tests.support.metadata import (
     submit_objects,
 )
 
-APND, XFRM, XFRM_RPLC, SIGNS, SNAPSHOT = (
-    f"urn:ihe:iti:{year}:AssociationType:{name}"
-    for year, name in (
-        (2007, "APND"),
-        (2007, "XFRM"),
-        (2007, "XFRM_RPLC"),
-        (2007, "signs"),
-        (2010, "IsSnapshotOf"),
-    )
-)
-
 
 def entry_message(entry: str, *more: str, patient_id: str = PATIENT, **options: Any) -> bytes:
     """A submission of one entry with its id, and more objects."""

@@ -11,6 +11,7 @@ from msim_xds.database.schema import association as association_table
 from msim_xds.database.schema import registry_object
 from msim_xds.registry.columns import DEPRECATED as DEPRECATED_NUMBER
 from tests.support.metadata import (
+    APND,
     PATIENT,
     association,
     document_entry,
@@ -21,7 +22,6 @@ from tests.support.metadata import (
 )
 from tests.support.queries import many
 from tests.support.registry import Registry
-from tests.test_registry.registering import APND
 
 DE, FD, SS = "$XDSDocumentEntry", "$XDSFolder", "$XDSSubmissionSet"
 RETURNS = pytest.mark.parametrize("returns", ["LeafClass", "ObjectRef"])

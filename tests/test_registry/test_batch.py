@@ -19,6 +19,7 @@ from msim_xds.registry.batch import Batch, NotTogether
 from msim_xds.registry.drafts import Draft
 from msim_xds.settings import DatabaseSettings
 from tests.support.metadata import (
+    APND,
     OTHER_PATIENT,
     PATIENT,
     RPLC,
@@ -31,7 +32,7 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
-from tests.test_registry.registering import APND, Registering, entry_message
+from tests.test_registry.registering import Registering, entry_message
 
 
 class Together:

@@ -10,6 +10,7 @@ from msim_xds.ihe.transactions import ITI_42
 from msim_xds.metadata import ebrim
 from msim_xds.registry.history import as_history
 from tests.support.metadata import (
+    APND,
     DEPRECATED,
     OTHER_PATIENT,
     PATIENT,
@@ -23,8 +24,6 @@ from tests.support.metadata import (
 )
 from tests.support.queries import find_documents
 from tests.support.registry import Registry
-
-APND = "urn:ihe:iti:2007:AssociationType:APND"
 
 
 @pytest.fixture

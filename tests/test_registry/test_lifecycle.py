@@ -9,9 +9,12 @@ from sqlalchemy import update
 from msim_xds.database.engine import Database
 from msim_xds.database.schema import registry_object
 from tests.support.metadata import (
+    APND,
     OTHER_PATIENT,
     PATIENT,
     RPLC,
+    SIGNS,
+    XFRM,
     association,
     folder,
     new_uuid,
@@ -19,7 +22,7 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
-from tests.test_registry.registering import APND, SIGNS, XFRM, Registering, entry_message
+from tests.test_registry.registering import Registering, entry_message
 
 
 class TestReplacement:

@@ -11,19 +11,8 @@ from msim_xds.ihe.names import ObjectKind, Status
 from msim_xds.ihe.queries import QUERIES, Match, offered
 from msim_xds.metadata.datatypes import Period
 from msim_xds.registry.query_reader import read
-from tests.support.metadata import APPROVED, DEPRECATED, PATIENT, RIM
-from tests.support.queries import (
-    IDS,
-    MULTIPLE_IDS,
-    ON_DEMAND,
-    PREVIEW_IDS,
-    STABLE,
-    find_documents,
-    many,
-    one,
-    request,
-    slot,
-)
+from tests.support.metadata import APPROVED, DEPRECATED, ON_DEMAND, PATIENT, RIM, STABLE
+from tests.support.queries import IDS, MULTIPLE_IDS, PREVIEW_IDS, find_documents, many, one, request, slot
 from tests.test_registry.querying import CODE, LIMITS, codes, groups, query, refused
 
 

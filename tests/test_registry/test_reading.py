@@ -19,6 +19,7 @@ from tests.support.metadata import (
     PATIENT,
     REPOSITORY,
     RPLC,
+    SNAPSHOT,
     association,
     new_oid,
     new_uuid,
@@ -27,7 +28,7 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
-from tests.test_registry.registering import SNAPSHOT, Registering, entry_message
+from tests.test_registry.registering import Registering, entry_message
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from msim_xds.database.schema import object_author, object_code, object_referenc
 from msim_xds.findings import Refused
 from msim_xds.ihe.names import AssociationType
 from tests.support.metadata import (
+    APND,
     APPROVED,
     DEPRECATED,
     OTHER_PATIENT,
@@ -25,7 +26,6 @@ from tests.support.metadata import (
     submit_objects,
 )
 from tests.test_registry.identifying import Identifying, patient_ids, slot_values
-from tests.test_registry.registering import APND
 
 LOCAL = "104233^^^&2.16.840.1.113883.3.4424.2.7.99999.17.1&ISO"
 OTHER_LOCAL = "104999^^^&2.16.840.1.113883.3.4424.2.7.99999.17.1&ISO"

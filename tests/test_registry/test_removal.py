@@ -15,9 +15,11 @@ from msim_xds.registry.columns import APPROVED, DEPRECATED, SUPERSEDED
 from msim_xds.registry.dependents import named
 from msim_xds.registry.erasure import Remover
 from tests.support.metadata import (
+    APND,
     OTHER_PATIENT,
     PATIENT,
     RPLC,
+    XFRM,
     association,
     document_entry,
     folder,
@@ -27,7 +29,6 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
-from tests.test_registry.registering import APND, XFRM
 from tests.test_registry.removing import TABLES, Removing, remove_objects
 
 CATEGORY = "urn:extpl:SlotName:StorageCategory"

@@ -14,6 +14,7 @@ from msim_xds.database.engine import Database
 from msim_xds.database.schema import association, registry_object, unique_identity
 from msim_xds.findings import Refused
 from tests.support.metadata import (
+    APND,
     OTHER_PATIENT,
     PATIENT,
     RPLC,
@@ -25,7 +26,6 @@ from tests.support.metadata import (
     submit_objects,
 )
 from tests.support.metadata import association as link
-from tests.test_registry.registering import APND
 from tests.test_registry.removing import Removing
 
 _ROUNDS = 12

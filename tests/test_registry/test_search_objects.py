@@ -5,18 +5,21 @@ from __future__ import annotations
 import pytest
 
 from tests.support.metadata import (
+    APND,
     APPROVED,
     DEPRECATED,
     HAS_MEMBER,
+    ON_DEMAND,
     OTHER_PATIENT,
+    STABLE,
+    XFRM,
     association,
     document_entry,
     new_uuid,
     submission_set,
 )
-from tests.support.queries import ON_DEMAND, STABLE, many, one, request
+from tests.support.queries import many, one, request
 from tests.support.registry import Registry
-from tests.test_registry.registering import APND, XFRM
 from tests.test_registry.searching import DE, FD, RETURNS, SS, World, as_on_demand, by_id, deprecate
 
 

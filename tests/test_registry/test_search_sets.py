@@ -6,8 +6,18 @@ import pytest
 from sqlalchemy import insert, select
 
 from msim_xds.database.schema import object_code, registry_object
-from tests.support.metadata import APPROVED, CODES, DEPRECATED, PATIENT, association, new_uuid, submission_set
-from tests.support.queries import ON_DEMAND, STABLE, many, one, request
+from tests.support.metadata import (
+    APPROVED,
+    CODES,
+    DEPRECATED,
+    ON_DEMAND,
+    PATIENT,
+    STABLE,
+    association,
+    new_uuid,
+    submission_set,
+)
+from tests.support.queries import many, one, request
 from tests.support.registry import Registry
 from tests.test_registry.searching import DE, FD, PDF, RETURNS, SS, World, as_on_demand, by_id, deprecate
 

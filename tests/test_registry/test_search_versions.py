@@ -11,6 +11,7 @@ from sqlalchemy import update
 from msim_xds.database.schema import association as association_table
 from msim_xds.registry.columns import DEPRECATED as DEPRECATED_NUMBER
 from tests.support.metadata import (
+    APND,
     APPROVED,
     DEPRECATED,
     OTHER_PATIENT,
@@ -27,7 +28,6 @@ from tests.support.registry import Registry
 from tests.test_registry.versions import supersede
 
 DE, FD, SS = "$XDSDocumentEntry", "$XDSFolder", "$XDSSubmissionSet"
-APND = "urn:ihe:iti:2007:AssociationType:APND"
 LEVEL_2 = ("$MetadataLevel", "2")
 
 

@@ -9,10 +9,15 @@ from msim_xds.database.engine import Database
 from msim_xds.database.schema import registry_object
 from msim_xds.ihe.names import AssociationType
 from tests.support.metadata import (
+    APND,
     HAS_MEMBER,
     OTHER_PATIENT,
     PATIENT,
     RPLC,
+    SIGNS,
+    SNAPSHOT,
+    XFRM,
+    XFRM_RPLC,
     association,
     document_entry,
     new_oid,
@@ -22,7 +27,7 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
-from tests.test_registry.registering import APND, SIGNS, SNAPSHOT, XFRM, XFRM_RPLC, Registering, entry_message
+from tests.test_registry.registering import Registering, entry_message
 
 RELATIONSHIPS = [RPLC, APND, XFRM, XFRM_RPLC, SIGNS]
 

@@ -16,9 +16,8 @@ from msim_xds.wire import safexml
 from msim_xds.wire.exchange import Addressing, Request
 from tests.support.metadata import APPROVED as APPROVED_URN
 from tests.support.metadata import DEPRECATED as DEPRECATED_URN
-from tests.support.metadata import HAS_MEMBER, new_oid, new_uuid, submission_set, submit_objects
+from tests.support.metadata import HAS_MEMBER, XFRM, new_oid, new_uuid, submission_set, submit_objects
 from tests.support.updates import entry_version, status_change, submitted, update
-from tests.test_registry.registering import XFRM
 from tests.test_registry.updating import Updating
 
 

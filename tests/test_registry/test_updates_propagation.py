@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from msim_xds.ihe.names import AssociationType
-from tests.support.metadata import RIM, association, classification, new_uuid
+from tests.support.metadata import APND, RIM, XFRM, association, classification, new_uuid
 from tests.support.updates import entry_version, folder_version, put_into, status_change, update
-from tests.test_registry.registering import APND, XFRM, entry_message
+from tests.test_registry.registering import entry_message
 from tests.test_registry.updating import Updating
 
 REASON = ("1", "1.3.6.1.4.1.19376.1.2.6.1", "amendment")

@@ -17,9 +17,9 @@ from msim_xds.metadata import ebrim
 from msim_xds.registry import records
 from msim_xds.registry.columns import APPROVED, DEPRECATED, SUPERSEDED
 from msim_xds.wire import safexml
-from tests.support.metadata import APPROVED as APPROVED_URN
-from tests.support.metadata import DEPRECATED as DEPRECATED_URN
 from tests.support.metadata import (
+    APND,
+    ON_DEMAND,
     RIM,
     RPLC,
     association,
@@ -30,11 +30,11 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
+from tests.support.metadata import APPROVED as APPROVED_URN
+from tests.support.metadata import DEPRECATED as DEPRECATED_URN
 from tests.support.updates import entry_version, status_change, update
-from tests.test_registry.registering import APND, entry_message
+from tests.test_registry.registering import entry_message
 from tests.test_registry.updating import Updating
-
-ON_DEMAND = "urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248"
 
 
 def xml(updating: Updating, uuid: str) -> etree._Element:

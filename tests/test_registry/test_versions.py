@@ -9,9 +9,8 @@ from msim_xds.ihe.names import AssociationType, ObjectKind
 from msim_xds.registry import versions
 from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE
 from msim_xds.settings import DatabaseSettings
-from tests.support.metadata import new_uuid
+from tests.support.metadata import APND, new_uuid
 from tests.support.updates import status_change, update
-from tests.test_registry.registering import APND
 from tests.test_registry.updating import Updating
 
 _APND, _MEMBER = ASSOCIATION_TYPE[AssociationType.APND], ASSOCIATION_TYPE[AssociationType.HAS_MEMBER]

@@ -17,6 +17,7 @@ from msim_xds.settings import LimitSettings
 from msim_xds.wire import safexml
 from msim_xds.wire.exchange import Addressing, Request, StagedPart
 from tests.support import metadata
+from tests.support.metadata import ON_DEMAND
 from tests.support.parts import part_of
 from tests.test_repository.messages import include, inline, provide
 from tests.test_repository.stores import staged
@@ -24,7 +25,6 @@ from tests.test_repository.stores import staged
 LIMITS = LimitSettings()
 ONE = metadata.single_document()
 HELLO = part_of(b"hello")
-ON_DEMAND = "urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248"
 
 
 def taken(store: FileStore, body: bytes, parts: Mapping[str, StagedPart] | None = None) -> Intake:

@@ -12,7 +12,8 @@ from lxml import etree
 
 from msim_xds.metadata.signature_slots import PREFIX
 from tests.support import metadata, queries
-from tests.support.server import REGISTRY, REPOSITORY, ServerProcess, provide_message
+from tests.support.paths import REGISTRY, REPOSITORY
+from tests.support.server import ServerProcess, provide_message
 from tests.support.signing import CDA, sign
 from tests.test_server.soap import QUERY_ACTION
 

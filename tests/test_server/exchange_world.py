@@ -19,7 +19,15 @@ from msim_xds.wire import safexml
 from msim_xds.wire.exchange import Addressing, Answer, Caller, System, SystemKind
 from msim_xds.wire.exchange import Request as Message
 from tests.support import metadata
-from tests.support.metadata import APPROVED, association, document_entry, folder, original, submission_set
+from tests.support.metadata import (
+    APND,
+    APPROVED,
+    association,
+    document_entry,
+    folder,
+    original,
+    submission_set,
+)
 from tests.support.queries import many, one, request
 from tests.test_repository.messages import inline, provide, retrieve, wanted
 
@@ -27,7 +35,6 @@ ROWS = {row.name: row for row in TRANSACTIONS}
 #: The institution of every author that ``tests.support.metadata`` makes, and another.
 BOOK_A, BOOK_B = "000000999901", "000000999902"
 LEVEL = "2.16.840.1.113883.5.25"
-APND = "urn:ihe:iti:2007:AssociationType:APND"
 SUMMARY = ("60591-5", "2.16.840.1.113883.6.1", "Patient summary Document")
 
 

@@ -14,7 +14,6 @@ from lxml import etree
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
 WSA = "http://www.w3.org/2005/08/addressing"
 NS = {"s": SOAP, "a": WSA}
-REGISTRY, REPOSITORY = "/xds/registry", "/xds/repository"
 QUERY_ACTION = "urn:ihe:iti:2007:RegistryStoredQuery"
 PROVIDE_ACTION = "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b"
 RETRIEVE_ACTION = "urn:ihe:iti:2007:RetrieveDocumentSet"

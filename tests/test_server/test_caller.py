@@ -26,6 +26,7 @@ from msim_xds.settings import DatabaseSettings, Settings
 from msim_xds.wire.exchange import Caller
 from msim_xds.xua_settings import XuaSettings
 from tests.support.authority import NOW
+from tests.support.paths import REGISTRY, REPOSITORY
 from tests.support.saml import (
     AUDIENCE,
     DS,
@@ -49,7 +50,6 @@ from tests.test_server.conftest import Server
 from tests.test_server.soap import QUERY, QUERY_ACTION, Response, envelope, mtom, post
 from tests.test_server.test_later import REGISTER, REGISTER_ACTION, accepted, to
 
-REGISTRY, REPOSITORY = "/xds/registry", "/xds/repository"
 WSSE = "{http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd}"
 PAST = f'NotBefore="{at(-20)}" NotOnOrAfter="{at(-10)}"'
 THERE = "http://127.0.0.1:9/answers"

@@ -15,14 +15,13 @@ from msim_xds.ihe.names import RS, SOAP, SOAP11, WSA
 from msim_xds.ihe.transactions import ITI_18, ITI_41, ITI_43
 from msim_xds.server.front import WsgiApplication
 from msim_xds.wire.exchange import Answer, OutgoingDocument, Request
+from tests.support.paths import REGISTRY, REPOSITORY
 from tests.test_server.conftest import DOCUMENT, Server, found_document
 from tests.test_server.soap import (
     PROVIDE,
     PROVIDE_ACTION,
     QUERY,
     QUERY_ACTION,
-    REGISTRY,
-    REPOSITORY,
     RETRIEVE,
     RETRIEVE_ACTION,
     SIMPLE,

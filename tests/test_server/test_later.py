@@ -24,6 +24,7 @@ from msim_xds.server.pipeline import Pipeline
 from msim_xds.server.spyne_app import SoapEndpoint
 from msim_xds.settings import DatabaseSettings, Settings
 from msim_xds.wire.exchange import Answer, Handler, Request
+from tests.support.paths import REGISTRY, REPOSITORY
 from tests.test_delivery.conftest import clock
 from tests.test_server.conftest import DOCUMENT, Server
 from tests.test_server.soap import (
@@ -41,7 +42,6 @@ from tests.test_server.soap import (
     post,
 )
 
-REGISTRY, REPOSITORY = "/xds/registry", "/xds/repository"
 ANONYMOUS, NONE = f"{WSA}/anonymous", f"{WSA}/none"
 HERE, THERE = "http://127.0.0.1:9/answers", "https://his.example.pl/faults"
 REGISTER_ACTION = "urn:ihe:iti:2007:RegisterDocumentSet-b"

@@ -27,8 +27,10 @@ from msim_xds.server.front import Front, WsgiApplication
 from msim_xds.server.later import Later
 from msim_xds.server.spyne_app import SoapEndpoint
 from msim_xds.wire.exchange import Caller
-from tests.conformance.node import REGISTRY, REPOSITORY_PATH, Outcome
+from tests.conformance.node import Outcome
 from tests.support import saml
+from tests.support.paths import REGISTRY
+from tests.support.paths import REPOSITORY as REPOSITORY_PATH
 from tests.support.receiver import Receiver
 from tests.support.tls import Site
 from tests.test_server.exchange_world import (

@@ -7,17 +7,9 @@ import json
 import pytest
 
 from msim_xds.server.front import WsgiApplication
+from tests.support.paths import REGISTRY, REPOSITORY
 from tests.test_server.conftest import Server
-from tests.test_server.soap import (
-    PROVIDE_ACTION,
-    QUERY_ACTION,
-    REGISTRY,
-    REPOSITORY,
-    call,
-    envelope,
-    get,
-    post,
-)
+from tests.test_server.soap import PROVIDE_ACTION, QUERY_ACTION, call, envelope, get, post
 
 
 def test_home_page(app: WsgiApplication) -> None:

@@ -25,6 +25,7 @@ from msim_xds.settings import DatabaseSettings, Settings
 from msim_xds.tls import UnusableTls
 from msim_xds.tls_settings import TlsSettings
 from tests.support.atna import trail
+from tests.support.paths import REGISTRY, REPOSITORY
 from tests.support.tls import Site, get
 from tests.test_server.conftest import DOCUMENT
 from tests.test_server.soap import (
@@ -38,7 +39,6 @@ from tests.test_server.soap import (
     mtom,
 )
 
-REGISTRY, REPOSITORY = "/xds/registry", "/xds/repository"
 RUN = (
     "import sys; from msim_xds.settings import Settings; from msim_xds.server.serve import serve;"
     "serve(Settings.model_validate_json(sys.argv[1]), 'tests.test_server.stub_app:from_environment')"

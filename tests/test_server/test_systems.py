@@ -37,6 +37,8 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
+from tests.support.paths import REGISTRY
+from tests.support.paths import REPOSITORY as REPOSITORY_PATH
 from tests.support.saml import WSSE
 from tests.support.tls import Site
 from tests.test_delivery.conftest import clock
@@ -44,7 +46,6 @@ from tests.test_server.conftest import Server
 from tests.test_server.soap import PROVIDE, PROVIDE_ACTION, Response, envelope, mtom, post
 from tests.test_server.test_later import HERE, REGISTER, REGISTER_ACTION, accepted, to
 
-REGISTRY, PATH = "/xds/registry", "/xds/repository"
 HEADER = "HTTP_X_SSL_CLIENT_CERT"
 INSTITUTION = "000000999901^^^&2.16.840.1.113883.3.4424.2.3.1&ISO"
 
@@ -94,7 +95,7 @@ def test_others_are_refused_before_anything_is_kept(
     environ = {"stolen": shown(site, "stolen"), "nobody": {}, "garbage": {HEADER: "x"}}[who]
     content_type, body = mtom(envelope(PROVIDE, PROVIDE_ACTION), ("d@x", b"content"))
     with capture_logs() as logs:
-        answer = post(app, PATH, body, content_type, environ)
+        answer = post(app, REPOSITORY_PATH, body, content_type, environ)
     assert answer.status == 400
     code, subcode, reason = answer.fault()
     assert (code.rpartition("}")[2], subcode) == ("Sender", f"{{{WSSE}}}FailedAuthentication")
@@ -123,7 +124,7 @@ def test_transaction_that_is_not_listed(server: Server, site: Site, table: Path)
     assert "seen 'ITI-18'; allowed: ITI-41" in outcome.texts
     assert server.requests == []
     content_type, body = mtom(envelope(PROVIDE, PROVIDE_ACTION), ("d@x", b"content"))
-    assert post(app, PATH, body, content_type, shown(site)).status == 200
+    assert post(app, REPOSITORY_PATH, body, content_type, shown(site)).status == 200
     assert len(server.requests) == 1
 
 

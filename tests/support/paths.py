@@ -1,0 +1,3 @@
+"""Where a client finds registry and repository on a server."""
+
+REGISTRY, REPOSITORY = "/xds/registry", "/xds/repository"
