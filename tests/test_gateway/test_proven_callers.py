@@ -32,8 +32,8 @@ from tests.test_gateway.test_initiating import homes
 from tests.test_gateway.test_responding import PARTIAL, SUCCESS, errors, status
 from tests.test_gateway.world import Faulty, neighbour, partner_toml
 from tests.test_repository.messages import retrieve, wanted
+from tests.test_server.asking_later import accepted, to
 from tests.test_server.soap import QUERY_ACTION, RETRIEVE_ACTION, Response, envelope
-from tests.test_server.test_later import accepted, to
 
 #: What their partner files say of the caller's assertion; all of them refuse requests without one.
 DEMANDS = {"urn:oid:1.2.616.2": "pass", "urn:oid:1.2.616.3": "require", "urn:oid:1.2.616.4": "never"}

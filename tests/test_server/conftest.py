@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from msim_xds.database.engine import Database
 from msim_xds.ihe.names import XDS, ResponseStatus
 from msim_xds.ihe.transactions import TRANSACTIONS, AnswerKind
 from msim_xds.server.front import WsgiApplication, build_front
-from msim_xds.settings import Settings
+from msim_xds.settings import DatabaseSettings, Settings
 from msim_xds.wire import answers
 from msim_xds.wire.acknowledgement import acknowledgement
 from msim_xds.wire.exchange import Answer, Handler, OutgoingDocument, Request, StagedPart
 from tests.support.parts import part_of
+from tests.test_server.asking_later import Exchange
 
 DOCUMENT = bytes(range(256)) * 3
 
@@ -106,6 +108,23 @@ class Server:
 @pytest.fixture
 def server() -> Server:
     return Server()
+
+
+@pytest.fixture(scope="module")
+def queue_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """Where answers wait that are sent elsewhere."""
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('later') / 'queue.db'}", DatabaseSettings())
+    database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def exchange(server: Server, queue_database: Database) -> Exchange:
+    """A front over a queue that is empty."""
+    exchange = Exchange(server, queue_database)
+    exchange.queue.drop([row.id for row in exchange.queue.rows()])
+    return exchange
 
 
 @pytest.fixture

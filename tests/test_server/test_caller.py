@@ -46,9 +46,9 @@ from tests.support.saml import (
     sts,
 )
 from tests.test_delivery.conftest import clock
+from tests.test_server.asking_later import REGISTER, REGISTER_ACTION, accepted, to
 from tests.test_server.conftest import Server
 from tests.test_server.soap import QUERY, QUERY_ACTION, Response, envelope, mtom, post
-from tests.test_server.test_later import REGISTER, REGISTER_ACTION, accepted, to
 
 WSSE = "{http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd}"
 PAST = f'NotBefore="{at(-20)}" NotOnOrAfter="{at(-10)}"'

@@ -1,31 +1,30 @@
-"""Requests with wsa:ReplyTo and wsa:FaultTo elsewhere: what is said at once, what is kept, what is sent."""
+"""Requests whose answers go elsewhere: what is kept, what is sent, and what keeps a request out."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from lxml import etree
 
 from msim_xds.database.engine import Database
 from msim_xds.database.queues import State
-from msim_xds.delivery.addresses import ReplyHosts
-from msim_xds.delivery.queue import Delivery, DeliveryQueue
-from msim_xds.delivery_settings import DeliverySettings
+from msim_xds.delivery.queue import Delivery
 from msim_xds.ihe.errors import ERRORS
 from msim_xds.ihe.names import RS
-from msim_xds.ihe.transactions import TRANSACTIONS, Endpoint, Transaction
-from msim_xds.server.front import Front, WsgiApplication
-from msim_xds.server.later import Later
-from msim_xds.server.pipeline import Pipeline
-from msim_xds.server.spyne_app import SoapEndpoint
-from msim_xds.settings import DatabaseSettings, Settings
-from msim_xds.wire.exchange import Answer, Handler, Request
-from tests.support.paths import REGISTRY, REPOSITORY
-from tests.test_delivery.conftest import clock
+from msim_xds.ihe.transactions import TRANSACTIONS, Transaction
+from msim_xds.wire.exchange import Answer, Request
+from tests.support.paths import REPOSITORY
+from tests.test_server.asking_later import (
+    HERE,
+    REGISTER,
+    REGISTER_ACTION,
+    Exchange,
+    accepted,
+    payload,
+    to,
+)
 from tests.test_server.conftest import DOCUMENT, Server
 from tests.test_server.soap import (
     NS,
@@ -36,83 +35,10 @@ from tests.test_server.soap import (
     SIMPLE,
     SOAP,
     WSA,
-    Response,
     envelope,
     mtom,
     post,
 )
-
-ANONYMOUS, NONE = f"{WSA}/anonymous", f"{WSA}/none"
-HERE, THERE = "http://127.0.0.1:9/answers", "https://his.example.pl/faults"
-REGISTER_ACTION = "urn:ihe:iti:2007:RegisterDocumentSet-b"
-REGISTER = '<l:SubmitObjectsRequest xmlns:l="urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0"/>'
-
-
-class Exchange:
-    """The front over a queue that nobody empties."""
-
-    def __init__(self, server: Server, database: Database, **delivery: Any) -> None:
-        self.server = server
-        self.queue = DeliveryQueue(database, DeliverySettings(**delivery), clock)
-        self.handlers: dict[str, Handler] = server.handlers()
-        self.inline = False
-
-    def app(self) -> WsgiApplication:
-        run = Pipeline(self.handlers, 100).run
-        hosts = ReplyHosts(["127.0.0.1", "his.example.pl"])
-        self.later = Later(run, self.queue, hosts, inline=self.inline)
-        endpoints = {endpoint: SoapEndpoint(endpoint, run, self.later) for endpoint in Endpoint}
-        return Front(Settings(), endpoints, self.server.stager, dict)
-
-    def ask(self, headers: str = "", action: str = QUERY_ACTION, body: str = QUERY) -> Response:
-        return post(self.app(), REGISTRY, envelope(body, action, headers))
-
-    def only(self) -> Delivery:
-        """The one row kept."""
-        (row,) = self.queue.rows()
-        return row
-
-    def sent(self) -> Response:
-        """What is sent of the one row kept."""
-        claimed = self.queue.claim(())
-        assert claimed is not None
-        packaged = self.later.compose(claimed)
-        body = b"".join(packaged.chunks)
-        assert len(body) == packaged.length
-        self.queue.postpone(claimed, 0, None)
-        return Response(200, {"content-type": packaged.content_type}, body)
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('later') / 'queue.db'}", DatabaseSettings())
-    database.migrate()
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def exchange(server: Server, database: Database) -> Exchange:
-    exchange = Exchange(server, database)
-    exchange.queue.drop([row.id for row in exchange.queue.rows()])
-    return exchange
-
-
-def to(address: str, name: str = "ReplyTo", more: str = "") -> str:
-    return f"<a:{name}><a:Address>{address}</a:Address>{more}</a:{name}>"
-
-
-def accepted(answer: Response) -> None:
-    """HTTP 202 without a body."""
-    assert (answer.status, answer.body, answer.headers["content-length"]) == (202, b"", "0")
-    assert "content-type" not in answer.headers
-
-
-def payload(answer: Response) -> etree._Element:
-    found = answer.xml().find("s:Body/*", NS)
-    assert found is not None
-    return found
-
 
 # --- answers -------------------------------------------------------------------------------------
 
@@ -182,7 +108,7 @@ CHANGES = [row for row in TRANSACTIONS if not row.reads]
 
 @pytest.mark.parametrize("row", CHANGES, ids=lambda row: row.name)
 def test_crash_while_it_is_carried_out_is_told(
-    exchange: Exchange, database: Database, row: Transaction
+    exchange: Exchange, queue_database: Database, row: Transaction
 ) -> None:
     """Before anything is carried out there is a row that says that the outcome is unknown."""
 
@@ -195,7 +121,7 @@ def test_crash_while_it_is_carried_out_is_told(
         kept.extend(exchange.queue.rows())
         raise Killed
 
-    exchange = Exchange(exchange.server, database, lease_s=0.3)
+    exchange = Exchange(exchange.server, queue_database, lease_s=0.3)
     exchange.handlers[row.name] = die
     element = etree.QName(row.body)
     body = f'<x:{element.localname} xmlns:x="{element.namespace}"/>'
@@ -239,12 +165,22 @@ def test_refused_submission_is_answered_later_too(exchange: Exchange) -> None:
     assert b"XDSRegistryBusy" in exchange.sent().body
 
 
+def test_transaction_of_another_version_has_no_answer(exchange: Exchange) -> None:
+    accepted(exchange.ask(to(HERE)))
+    claimed = exchange.queue.claim(())
+    assert claimed is not None
+    with pytest.raises(KeyError):
+        exchange.later.compose(replace(claimed, transaction="ITI-0"))
+
+
 # --- what keeps a request out --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("action", "body"), [(QUERY_ACTION, QUERY), (REGISTER_ACTION, REGISTER)])
-def test_full_queue(server: Server, exchange: Exchange, database: Database, action: str, body: str) -> None:
-    small = Exchange(server, database, queue=1)
+def test_full_queue(
+    server: Server, exchange: Exchange, queue_database: Database, action: str, body: str
+) -> None:
+    small = Exchange(server, queue_database, queue=1)
     accepted(small.ask(to(HERE)))
     answer = small.ask(to(HERE), action, body)
     assert answer.status == 500
@@ -266,140 +202,3 @@ def test_database_out_of_reach(exchange: Exchange, monkeypatch: pytest.MonkeyPat
     answer = exchange.ask(to(HERE), REGISTER_ACTION, REGISTER)
     assert answer.fault()[2].startswith("the queue of answers is out of reach; nothing was carried out")
     assert exchange.server.requests == []
-
-
-@pytest.mark.parametrize("name", ["ReplyTo", "FaultTo"])
-@pytest.mark.parametrize(
-    "address", ["http://127.0.0.2/", "http://user@127.0.0.1/", "ftp://127.0.0.1/", "", "urn:x"]
-)
-def test_address_that_is_not_allowed(exchange: Exchange, name: str, address: str) -> None:
-    answer = exchange.ask(to(address, name), REGISTER_ACTION, REGISTER)
-    code, subcode, reason = answer.fault()
-    assert (answer.status, code, subcode) == (400, f"{{{SOAP}}}Sender", f"{{{WSA}}}InvalidAddressingHeader")
-    assert reason.startswith(f"wsa:{name} is {address!r}: ")
-    assert exchange.server.requests == []
-    assert exchange.queue.rows() == []
-
-
-def test_message_id_is_needed(exchange: Exchange) -> None:
-    request = envelope(REGISTER, REGISTER_ACTION, to(HERE)).replace(b"MessageID", b"Other")
-    _, subcode, reason = post(exchange.app(), REGISTRY, request).fault()
-    assert subcode == f"{{{WSA}}}MessageAddressingHeaderRequired"
-    assert "wsa:MessageID is missing" in reason
-    assert exchange.server.requests == []
-
-
-def test_without_hosts_only_anonymous_is_supported(server: Server) -> None:
-    for address in (HERE, NONE):
-        answer = post(server.build(), REGISTRY, envelope(headers=to(address)))
-        subcodes = answer.xml().findall(".//s:Subcode/s:Value", NS)
-        assert [(value.text or "").partition(":")[2] for value in subcodes] == [
-            "InvalidAddressingHeader",
-            "OnlyAnonymousAddressSupported",
-        ]
-    assert server.requests == []
-
-
-# --- anonymous, none, faults ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("headers", ["", to(ANONYMOUS), to(ANONYMOUS) + to(ANONYMOUS, "FaultTo")])
-def test_anonymous_is_answered_on_its_connection(exchange: Exchange, headers: str) -> None:
-    answer = exchange.ask(headers)
-    assert (answer.status, answer.header("To")) == (200, ANONYMOUS)
-    assert exchange.queue.rows() == []
-
-
-@pytest.mark.parametrize("action", [QUERY_ACTION, REGISTER_ACTION])
-def test_none_is_carried_out_and_not_answered(exchange: Exchange, action: str) -> None:
-    request = envelope(QUERY if action == QUERY_ACTION else REGISTER, action, to(NONE))
-    accepted(post(exchange.app(), REGISTRY, request.replace(b"MessageID", b"Other")))
-    assert len(exchange.server.requests) == 1
-    assert exchange.queue.rows() == []
-
-
-def test_fault_is_sent_to_reply_to(exchange: Exchange) -> None:
-    accepted(exchange.ask(to(HERE), "urn:unknown"))
-    row = exchange.only()
-    assert (row.transaction, row.address, row.action) == ("", HERE, f"{WSA}/fault")
-    answer = exchange.sent()
-    assert answer.fault()[1] == f"{{{WSA}}}ActionNotSupported"
-    assert (answer.header("To"), answer.header("RelatesTo")) == (HERE, "urn:uuid:m")
-    assert answer.header("MessageID") == row.message_id
-
-
-@pytest.mark.parametrize("reply_to", [ANONYMOUS, HERE, NONE])
-def test_fault_to_goes_first(exchange: Exchange, reply_to: str) -> None:
-    accepted(exchange.ask(to(reply_to) + to(THERE, "FaultTo"), body=REGISTER))  # not what the action says
-    row = exchange.only()
-    assert (row.address, row.host) == (THERE, "his.example.pl")
-    assert exchange.sent().fault()[2].startswith("soap:Body holds")
-
-
-@pytest.mark.parametrize("reply_to", [ANONYMOUS, HERE])
-def test_fault_to_is_not_for_answers(exchange: Exchange, reply_to: str) -> None:
-    answer = exchange.ask(to(reply_to) + to(THERE, "FaultTo"))
-    assert answer.status == (200 if reply_to == ANONYMOUS else 202)
-    assert [row.address for row in exchange.queue.rows()] == ([] if reply_to == ANONYMOUS else [HERE])
-
-
-def test_anonymous_fault_to_means_the_connection(exchange: Exchange) -> None:
-    answer = exchange.ask(to(HERE) + to(ANONYMOUS, "FaultTo"), "urn:unknown")
-    assert answer.fault()[1] == f"{{{WSA}}}ActionNotSupported"
-    assert exchange.queue.rows() == []
-
-
-@pytest.mark.parametrize("headers", [to(NONE), to(HERE) + to(NONE, "FaultTo")])
-def test_faults_for_none_are_thrown_away(exchange: Exchange, headers: str) -> None:
-    accepted(exchange.ask(headers, "urn:unknown"))
-    assert exchange.queue.rows() == []
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda text: text.replace(b"</a:Action>", b""), lambda text: text.replace(b"s:Body", b"s:Bod")]
-)
-def test_message_that_cannot_be_read_is_refused_on_its_connection(
-    exchange: Exchange, damage: Callable[[bytes], bytes]
-) -> None:
-    answer = post(exchange.app(), REGISTRY, damage(envelope(headers=to(HERE))))
-    assert answer.fault()[0] == f"{{{SOAP}}}Sender"
-    assert exchange.queue.rows() == []
-
-
-def test_reference_parameters_come_back_as_headers(exchange: Exchange) -> None:
-    parameters = (
-        '<a:ReferenceParameters><n:Case xmlns:n="urn:n" a="&lt;">7 &amp; ą</n:Case><!-- c --><Plain/>'
-        "</a:ReferenceParameters>"
-    )
-    for action, body in ((QUERY_ACTION, QUERY), (REGISTER_ACTION, REGISTER), ("urn:unknown", QUERY)):
-        accepted(exchange.ask(to(HERE, more=parameters), action, body))
-        header = exchange.sent().xml().find("s:Header", NS)
-        assert header is not None
-        case = header.find("{urn:n}Case")
-        assert case is not None
-        assert (case.text, case.get("a")) == ("7 & ą", "<")
-        flags = [block.get(f"{{{WSA}}}IsReferenceParameter") for block in header]
-        assert flags.count("true") == 2
-        exchange.queue.drop([exchange.only().id])
-
-
-@pytest.mark.parametrize(
-    ("inner", "problem"),
-    [
-        ("<a:Action>urn:forged</a:Action>", "among its wsa:ReferenceParameters"),
-        ("<s:Header/>", "among its wsa:ReferenceParameters"),
-        (f"<n>{'x' * 8192}</n>", "over 8192 characters"),
-    ],
-)
-def test_reference_parameters_have_bounds(exchange: Exchange, inner: str, problem: str) -> None:
-    headers = to(HERE, more=f"<a:ReferenceParameters>{inner}</a:ReferenceParameters>")
-    assert problem in exchange.ask(headers).fault()[2]
-    assert exchange.queue.rows() == []
-
-
-def test_transaction_of_another_version_has_no_answer(exchange: Exchange) -> None:
-    accepted(exchange.ask(to(HERE)))
-    claimed = exchange.queue.claim(())
-    assert claimed is not None
-    with pytest.raises(KeyError):
-        exchange.later.compose(replace(claimed, transaction="ITI-0"))

@@ -33,6 +33,7 @@ from tests.support.paths import REGISTRY
 from tests.support.paths import REPOSITORY as REPOSITORY_PATH
 from tests.support.receiver import Receiver
 from tests.support.tls import Site
+from tests.test_server.asking_later import accepted, to
 from tests.test_server.exchange_world import (
     BOOK_A,
     BOOK_B,
@@ -47,7 +48,6 @@ from tests.test_server.exchange_world import (
     world,
 )
 from tests.test_server.soap import QUERY_ACTION, RETRIEVE_ACTION, envelope, post
-from tests.test_server.test_later import accepted, to
 
 HEADER: Final = "X-SSL-Client-Cert"
 HOSPITALS: Final = {"a": BOOK_A, "b": BOOK_B}

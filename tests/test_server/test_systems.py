@@ -42,9 +42,9 @@ from tests.support.paths import REPOSITORY as REPOSITORY_PATH
 from tests.support.saml import WSSE
 from tests.support.tls import Site
 from tests.test_delivery.conftest import clock
+from tests.test_server.asking_later import HERE, REGISTER, REGISTER_ACTION, accepted, to
 from tests.test_server.conftest import Server
 from tests.test_server.soap import PROVIDE, PROVIDE_ACTION, Response, envelope, mtom, post
-from tests.test_server.test_later import HERE, REGISTER, REGISTER_ACTION, accepted, to
 
 HEADER = "HTTP_X_SSL_CLIENT_CERT"
 INSTITUTION = "000000999901^^^&2.16.840.1.113883.3.4424.2.3.1&ISO"
