@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from functools import partial
 
 from msim_xds.ihe.names import ResponseStatus
 from msim_xds.server import log
 from msim_xds.server.front import WsgiApplication
+from msim_xds.server.parent import end_with_parent
 from msim_xds.server.serve import served_settings
 from msim_xds.wire import answers
 from msim_xds.wire.exchange import Answer, Request
@@ -21,6 +25,7 @@ def slow_query(request: Request) -> Answer:
 
 
 def from_environment() -> WsgiApplication:
+    end_with_parent(partial(os.kill, os.getpid(), signal.SIGTERM))  # tests kill servers
     settings = served_settings()
     log.configure(settings.log)
     application = Server().build({"ITI-18": slow_query}, **dict(settings))
