@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from msim_xds.cli.console import print_json, print_line, say
-from msim_xds.cli.failures import Failure
 from msim_xds.cli.local import Config, Json, load_settings
 
 if TYPE_CHECKING:
@@ -128,8 +127,6 @@ def _validate(settings: Settings, data: bytes, others: dict[str, bytes]) -> Repo
         from msim_xds.federation.revocation import NetworkFetcher
 
         fetcher = NetworkFetcher(section.fetch_hosts, section.fetch_timeout_s, section.crl_bytes)
-    if section.trust is not None and not section.trust.is_dir():
-        raise Failure(f"{section.trust}: not a directory")
     chosen = validator(section, now, fetcher)
     for warning in chosen.assessor.trust.warnings:
         say(warning, "yellow")

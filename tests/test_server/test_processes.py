@@ -75,7 +75,7 @@ def test_one_companion_of_each_kind_however_many_workers(tmp_path: Path) -> None
         assert sum("spawn_main" in each for each in found) == 2
         assert sum("msim_xds serve" in each for each in found) == 5
         server.stop()
-        assert not processes_of(group)
+        assert all_end(group)
         assert "Traceback" not in server.log
 
 

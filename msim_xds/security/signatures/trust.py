@@ -106,8 +106,10 @@ def from_directory(folder: Path) -> Trust:
 
     Raises:
         OSError: it cannot be read.
-        UnusableTrust: a certificate file without a certificate.
+        UnusableTrust: it is no directory, or has a certificate file without a certificate.
     """
+    if not folder.is_dir():
+        raise UnusableTrust(f"{folder}: not a directory")
     anchors: list[Anchor] = []
     others: list[Certificate] = []
     revocations: list[RevocationItem] = []

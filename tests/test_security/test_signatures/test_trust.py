@@ -150,6 +150,11 @@ def test_other_lists_are_not_taken(octets: bytes) -> None:
         load(octets, "PL_TSL.xml", [OPERATOR.ours], NOW, Limits())
 
 
+def test_a_directory_that_is_none_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(UnusableTrust, match="trust: not a directory"):
+        validator(SignatureSettings(trust=tmp_path / "trust"), NOW)
+
+
 def test_lists_may_lie_in_the_trust_directory(tmp_path: Path) -> None:
     lists = tmp_path / "lists"
     lists.mkdir()
