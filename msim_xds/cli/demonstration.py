@@ -19,6 +19,7 @@ import typer
 
 from msim_xds.cli.console import print_line, print_table, progress
 from msim_xds.cli.failures import REFUSED, Failure
+from msim_xds.cli.termination import raised_on_sigterm
 
 if TYPE_CHECKING:
     from msim_xds.cli.partner import Outcome, Partner
@@ -38,16 +39,20 @@ def demo(
     ] = False,
 ) -> None:
     """Show a submit, a query and a retrieve, with fictional patients on a temporary store."""
-    signal.signal(signal.SIGTERM, _end)
-    if region:
-        if keep or port is not None:
-            raise Failure("--region takes neither --keep nor --port: it runs to its end, on free ports")
-        from msim_xds.cli.regions import show_regions
+    with raised_on_sigterm():
+        if region:
+            if keep or port is not None:
+                raise Failure("--region takes neither --keep nor --port: it runs to its end, on free ports")
+            from msim_xds.cli.regions import show_regions
 
-        show_regions()
-        return
+            show_regions()
+        else:
+            _one_server(port or free_port(), keep=keep)
+
+
+def _one_server(port: int, *, keep: bool) -> None:
     with TemporaryDirectory(prefix="msim-xds-demo-") as directory:
-        url = f"http://127.0.0.1:{port or free_port()}"
+        url = f"http://127.0.0.1:{port}"
         print_line(f"Starting a server on {url} with an empty store in {directory} …", _HEADING)
         with running_server(url, Path(directory), "pl") as server:
             _show(url)
@@ -211,7 +216,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _end(_number: int, _frame: object) -> None:
-    raise SystemExit(128 + signal.SIGTERM)
