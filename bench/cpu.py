@@ -28,22 +28,21 @@ Step = Callable[[], object]
 
 
 class Case(NamedTuple):
-    """One transaction: the product's request, the thinnest server's, how often per round, a bound if any."""
+    """One transaction: the product's request, the thinnest server's, how often per round, the bound."""
 
     what: str
     product: Iterator[tuple[str, messages.Message]]
     limit: Iterator[tuple[str, messages.Message]]
     repeat: int
-    at_most: float | None
+    at_most: float
 
 
 def measure(work: Path, limit: Limit | None) -> list[Figure]:
     """Figures of ITI-18, ITI-43 and ITI-41 on SQLite with ten thousand entries.
 
-    The queries repeat themselves, as those of the thinnest server's own driver do, which the bounds are meant
-    for; so each is measured with its objects on the shelf, and for comparison without a shelf. That driver
-    repeats its ITI-41 as well, which to the product is a retry: it is measured with new submissions and with
-    the same one.
+    The queries repeat themselves, so each is measured with its objects on the shelf and without a shelf. So
+    does the thinnest server's own driver with ITI-41, which to the product is a retry: it is measured with new
+    submissions and with the same one.
     """
     settings = Settings(data=work / "product")
     load(settings.database_url, ENTRIES)
@@ -55,19 +54,16 @@ def measure(work: Path, limit: Limit | None) -> list[Figure]:
     bare = open_app(settings.model_copy(update={"search": SearchSettings(cache_bytes=0)}))
     return [
         *(_figure(case, application, reference) for case in _queries()),
-        *(
-            _figure(case._replace(what=f"{case.what}, no shelf", at_most=None), bare, reference)
-            for case in _queries()
-        ),
+        *(_figure(case, bare, reference) for case in _queries(", no shelf")),
         *(_figure(case, application, reference) for case in _documents(application)),
     ]
 
 
-def _queries() -> Iterator[Case]:
+def _queries(how: str = "") -> Iterator[Case]:
     people = [patient for patient, _ in messages.patients(ENTRIES)]
     few, many = messages.find_documents(people[-100]), messages.find_documents(people[0])
-    yield _query("FindDocuments, 10 entries", few, 200, 4.5)
-    yield _query("FindDocuments, 100 entries", many, 50, 1.8)
+    yield _query(f"FindDocuments, 10 entries{how}", few, 200, 4.5)
+    yield _query(f"FindDocuments, 100 entries{how}", many, 50, 1.8)
 
 
 def _documents(application: WSGIApplication) -> Iterator[Case]:
