@@ -29,7 +29,7 @@ from msim_xds.findings import shorten
 from msim_xds.wire import mtom
 from msim_xds.wire.mtom import Packaged
 
-_CHUNK: Final = 256 * 1024
+_CHUNK: Final = 1024 * 1024  # at most; what has come goes on at once
 _SOAP_TYPES: Final = frozenset({mtom.SOAP_TYPE, "multipart/related", "text/xml"})
 _GIVEN_UP: Final = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
 _BROKEN: Final = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
@@ -96,7 +96,8 @@ class Reply:
     def chunks(self) -> Iterator[bytes]:
         """The octets as they come. Raises RemoteUnavailable where they break off."""
         try:
-            yield from self._response.stream(_CHUNK, decode_content=False)
+            while octets := self._response.read1(_CHUNK, decode_content=False):
+                yield octets
         except _BROKEN as error:
             self._release(whole=False)
             raise self._line.unavailable("it does not answer in time" if self._late else error) from None

@@ -7,7 +7,7 @@ parts must come in the order in which they are asked for; every stack known writ
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import multipart
 
@@ -19,7 +19,6 @@ from msim_xds.wire.staging import BadPackage
 from msim_xds.wire.xop import content_id
 
 _IDENTITY: Final = frozenset({"", "binary", "8bit", "7bit"})
-_Event: TypeAlias = Any  # a multipart.MultipartSegment, octets, or None for a part's end; it has no types
 
 
 class IncomingAnswer:
@@ -99,13 +98,13 @@ class IncomingAnswer:
             raise BadPackage("the SOAP part is not the first one")
         return self._bounded_root(self._decoded(segment))
 
-    def _next_segment(self) -> _Event:
+    def _next_segment(self) -> mtom.Event:
         event = next(self._events, None)
         if event is not None and not isinstance(event, multipart.MultipartSegment):
             raise BadPackage("a part was left unread")
         return event
 
-    def _decoded(self, segment: _Event) -> Iterator[bytes]:
+    def _decoded(self, segment: mtom.Event) -> Iterator[bytes]:
         """The open part's octets, without their transfer encoding."""
         encoding = (segment.header("Content-Transfer-Encoding") or "").strip().lower()
         if encoding in _IDENTITY:
@@ -134,7 +133,7 @@ class IncomingAnswer:
             yield bytes(event)
         raise BadPackage("the message breaks off inside a part")
 
-    def _parsed(self, options: Mapping[str, str], chunks: Iterable[bytes]) -> Iterator[_Event]:
+    def _parsed(self, options: Mapping[str, str], chunks: Iterable[bytes]) -> Iterator[mtom.Event]:
         """Beginnings of parts, their octets, and None for their ends."""
         try:
             parser = mtom.related_parser(options, self._limits)

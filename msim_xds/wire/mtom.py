@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import multipart
 
@@ -39,6 +39,9 @@ _ROOT_HEADERS: Final = (
     f'\r\nContent-Type: {XOP_TYPE}; charset=UTF-8; type="{SOAP_TYPE}"\r\n'
     f"Content-Transfer-Encoding: binary\r\nContent-ID: <{_ROOT_CID}>\r\n\r\n"
 )
+
+Event: TypeAlias = Any
+"""A multipart.MultipartSegment, octets, or None for a part's end. The library has no types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,21 @@ def _bounded(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
 
 
 class _RelatedParser(multipart.PushMultipartParser):  # type: ignore[misc]  # the library has no types
-    """Reads multipart/related; the library asks for form-data unless this is overridden."""
+    """Reads multipart/related; the library asks for form-data unless this is overridden.
+
+    The octets of a part that says its length are not searched for the boundary, which must not be among them;
+    behind them it must stand, else the library refuses the message.
+    """
+
+    def parse(self, chunk: bytes) -> Iterator[Event]:
+        """Beginnings of parts, their octets, and None for their ends. Raises multipart.MultipartError."""
+        segment = self._segment
+        if segment is not None and not segment.complete and not self._buffer:
+            due = self._segment_limit - segment.bytes_received
+            if len(chunk) <= due:
+                yield self._on_segment_payload(chunk)
+                return
+        yield from super().parse(chunk)
 
     def _create_segment(self, headerlist: list[tuple[str, str]]) -> multipart.MultipartSegment:
         return multipart.MultipartSegment(headerlist)
@@ -345,9 +362,13 @@ def _base64(pieces: Iterable[bytes | OutgoingDocument]) -> Iterator[bytes]:
 
 
 def _part_headers(boundary: str, document: OutgoingDocument) -> bytes:
-    """Headers of a document part; a mimeType that is none, from the metadata, must not write headers."""
+    """Headers of a document part; a mimeType that is none, from the metadata, must not write headers.
+
+    Content-Length means nothing in MIME and is left alone by other stacks; ours need not search the octets.
+    """
+    length = "" if document.size is None else f"Content-Length: {document.size}\r\n"
     mime_type = document.mime_type if _MIME_TYPE.fullmatch(document.mime_type) else "application/octet-stream"
     return (
         f"\r\n--{boundary}\r\nContent-Type: {mime_type}\r\n"
-        f"Content-Transfer-Encoding: binary\r\nContent-ID: <{document.cid}>\r\n\r\n"
+        f"Content-Transfer-Encoding: binary\r\nContent-ID: <{document.cid}>\r\n{length}\r\n"
     ).encode()

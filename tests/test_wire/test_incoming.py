@@ -160,3 +160,28 @@ def test_message_over_its_limit() -> None:
 def test_other_encodings() -> None:
     with pytest.raises(MalformedXml):
         opened(b"<r/>", "text/xml; charset=utf-7")
+
+
+@given(st.binary(max_size=600), st.integers(1, 700), st.booleans())
+def test_parts_that_say_their_length(content: bytes, size: int, holds_boundary: bool) -> None:
+    if holds_boundary:
+        content += b"\r\n--b" + content
+    length = b"Content-ID: <d@x>\r\nContent-Length: %d" % len(content)
+    body = ROOT + part(content, length) + part(b"next", b"Content-ID: <e@x>") + b"\r\n--b--"
+    answer = IncomingAnswer(RELATED, cut(body, size), LIMITS)
+    try:
+        read = b"".join(answer.document("d@x"))
+        after = b"".join(answer.document("e@x"))
+    except BadPackage:
+        assert b"\r\n--b" in content  # which must not be in it: it is found only where octets are searched
+    else:
+        assert (read, after) == (content, b"next")
+
+
+@pytest.mark.parametrize("said", [0, 299, 301, 400])
+def test_parts_that_say_another_length(said: int) -> None:
+    body = ROOT + part(b"x" * 300, b"Content-ID: <d@x>\r\nContent-Length: %d" % said) + b"\r\n--b--\r\n"
+    for size in (100, 1000):
+        answer = IncomingAnswer(RELATED, cut(body, size), LIMITS)
+        with pytest.raises(BadPackage, match=r"multipart/related|breaks off"):
+            list(answer.document("d@x"))

@@ -53,6 +53,7 @@ class TestPackage:
             "Content-Type: text/xml",
             "Content-Transfer-Encoding: binary",
             "Content-ID: <d@x>",
+            "Content-Length: 3",
             "",
             "abc",
             f"--{boundary}--",
