@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import uuid
@@ -14,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from msim_xds import garbage
 from msim_xds.audit.key import make_key
 from msim_xds.audit.operators import Ledger, Operator
 from msim_xds.audit.setup import life, open_trail
@@ -67,9 +67,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from msim_xds.security.signatures.validator import Validator
-
-#: Python's own is 700. What hangs in cycles, as after an exception, may wait for so many objects.
-_ALLOCATIONS_BETWEEN_COLLECTIONS: Final = 10_000
 
 
 def now() -> datetime:
@@ -293,11 +290,10 @@ def create_app(settings: Settings) -> WSGIApplication:
     What ``serve`` has processes for beside it (patient feed, audit trail, signatures that may wait), whoever
     mounts it elsewhere runs by commands.
 
-    It also has the process look for garbage more seldom: a submission makes thousands of objects, which go by
-    reference counting, and to look through them several times a request costs a twentieth of it.
+    It also has the process look for garbage more seldom, see ``garbage``.
     """
     log.configure_if_nobody_has()
-    gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS)
+    garbage.loaded()
     node = open_node(settings)
     if settings.signatures.speaks or (settings.registry.url and not settings.signatures.is_off):
         node.signing.load()  # so that a wrong setting shows now, and the first signed document does not wait

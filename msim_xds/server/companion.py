@@ -22,6 +22,7 @@ from typing import Any, Final, Protocol, Self
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from msim_xds import garbage
 from msim_xds.server import log
 from msim_xds.server.parent import end_with_parent
 from msim_xds.settings import Settings
@@ -175,10 +176,12 @@ def _run(target: str, settings_json: str, listening: socket.socket | None, there
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     end_with_parent(stop.set)
+    garbage.loading()
     settings = Settings.model_validate_json(settings_json)
     log.configure(settings.log, lasting=True)
 
     def ready() -> None:
+        garbage.loaded()
         there.send("")
         there.close()
 

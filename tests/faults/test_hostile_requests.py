@@ -19,6 +19,8 @@ from tests.support.server import provide_message
 from tests.test_repository.messages import retrieve, wanted
 from tests.test_server.soap import envelope
 
+pytestmark = pytest.mark.no_cover  # the gates hold without it, and tracing doubles its time
+
 #: Parameters that select by equality: nobody has these values.
 _EXACT = {Match.EQUAL, Match.CODE, Match.LOGICAL_ID}
 #: Valid values of required parameters.

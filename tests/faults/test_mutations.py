@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from tests.faults.target import Target, verdict
 from tests.support.metadata import REPOSITORY, association, document_entry, submission_set, submit_objects
 from tests.support.paths import REPOSITORY as PATH
 from tests.support.server import provide_message
+
+pytestmark = pytest.mark.no_cover  # the gates hold without it, and tracing doubles its time
 
 #: Stands in every id of the message, so that each example has its own.
 TOKEN = b"7777777"

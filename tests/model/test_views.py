@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,8 @@ from tests.model.reference import Model
 from tests.model.registries import BUDGET, SPELT, merge, models, store
 from tests.model.visible import visible
 from tests.support.registry import Registry
+
+pytestmark = pytest.mark.no_cover  # the gates hold without it, and tracing doubles its time
 
 NAMES = ("1.2.616.1", "2^^^&1.2.616&ISO", "Trzy")
 SPANS = ((0, 20201231999999), (20201231000000, 20210101999999), (20210101000000, 99999999999999))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -16,6 +17,19 @@ import msim_xds.database.migrations as migrations
 from msim_xds.database import schema
 from msim_xds.database.engine import Database, SchemaMismatch
 from msim_xds.settings import DatabaseSettings
+from tests.support.databases import fresh_postgres
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """Of an empty database."""
+    return f"sqlite:///{tmp_path / 'registry.db'}"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """Of an empty database."""
+    return fresh_postgres(postgres_server)
 
 
 @pytest.fixture
