@@ -83,15 +83,16 @@ def second_opinion(
     outcomes: Sequence[Outcome],
 ) -> bool | None:
     """What xmlsec says about the whole signature; None where it cannot be asked."""
-    transforms = _names(signature, info, outcomes)
-    if transforms is None:
+    names = _names(signature, info, outcomes)
+    if names is None:
         return None
+    method, transforms = names
     context = xmlsec.SignatureContext()
     try:
         context.key = xmlsec.Key.from_memory(certificate.der, xmlsec.constants.KeyDataFormatCertDer)
         for name in transforms:
             context.enable_reference_transform(getattr(Transform, name))
-        context.enable_signature_transform(getattr(Transform, info.method.xmlsec))  # type: ignore[union-attr]
+        context.enable_signature_transform(getattr(Transform, method))
         for name in {"C14N", *transforms} - {"XPATH", "ENVELOPED"}:
             context.enable_signature_transform(getattr(Transform, name))
         for outcome in outcomes:
@@ -102,19 +103,25 @@ def second_opinion(
     return True
 
 
-def _names(signature: _Element, info: SignedInfo, outcomes: Sequence[Outcome]) -> list[str] | None:
-    """Xmlsec's names of everything the references need; None where one is missing or a target is outside."""
-    if info.method is None or not info.method.xmlsec or signature.find(_MANIFEST_PATH) is not None:
+def _names(
+    signature: _Element, info: SignedInfo, outcomes: Sequence[Outcome]
+) -> tuple[str, list[str]] | None:
+    """Xmlsec's names of the signature's method and of everything the references need.
+
+    None where one is missing or a target is outside.
+    """
+    if info.element is None or info.method is None or not info.method.xmlsec:
         return None
-    if not all(map(_can_be_named, outcomes)):
+    if signature.find(_MANIFEST_PATH) is not None or not all(map(_can_be_named, outcomes)):
         return None
-    wanted = {info.element.find(ds("CanonicalizationMethod")).get("Algorithm", "")}  # type: ignore[union-attr]
+    algorithms = info.element.findall(ds("CanonicalizationMethod"))
     for outcome in outcomes:
-        wanted.add(outcome.element.find(ds("DigestMethod")).get("Algorithm", ""))  # type: ignore[union-attr]
-        wanted |= {transform.get("Algorithm", "") for transform in outcome.element.findall(TRANSFORM_PATH)}
+        algorithms += outcome.element.findall(ds("DigestMethod"))
+        algorithms += outcome.element.findall(TRANSFORM_PATH)
+    wanted = {algorithm.get("Algorithm", "") for algorithm in algorithms}
     if not wanted <= _TRANSFORMS.keys():
         return None
-    return ["C14N", *(_TRANSFORMS[uri] for uri in wanted)]
+    return info.method.xmlsec, ["C14N", *(_TRANSFORMS[uri] for uri in wanted)]
 
 
 def _can_be_named(outcome: Outcome) -> bool:

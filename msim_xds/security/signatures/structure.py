@@ -116,8 +116,8 @@ def _misplaced(
     if target.tag == names.OBJECT:
         return None if holder is signature else reason("object-moved", uri=uri)
     if target.tag == _MANIFEST or role is Role.MANIFEST:
-        own = target.tag == _MANIFEST and holder is not None and holder.tag == names.OBJECT
-        return None if own and holder.getparent() is signature else reason("object-moved", uri=uri)  # type: ignore[union-attr]
+        own = holder is not None and holder.tag == names.OBJECT and holder.getparent() is signature
+        return None if own and target.tag == _MANIFEST else reason("object-moved", uri=uri)
     if outcome.type == names.OBJECT_TYPE:
         return (
             None if any(a is signature for a in target.iterancestors()) else reason("object-moved", uri=uri)
