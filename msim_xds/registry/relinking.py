@@ -1,14 +1,16 @@
 """Link changes: a local id belongs to another patient of the domain from now on (ITI-64, A43).
 
 The entries of that local id get a new version each, which names the new patient and the new local id; the
-version before is deprecated, as a metadata update would leave it. Associations between entries that move are
-made anew between the new versions. Where the patient stays the same, as when two local ids are merged, so are
-those to other entries and from Folders. SubmissionSets stay what they are: what was submitted, and when.
+version before is deprecated, and found at $MetadataLevel 2 only, as a metadata update would leave it.
+Associations between entries that move are made anew between the new versions. Where the patient stays the
+same, as when two local ids are merged, so are those to other entries and from Folders. The old Associations
+stay what they are, and so that they lead somewhere, a version before that has any is found at both levels.
+SubmissionSets stay what they are, too: what was submitted, and when.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -137,7 +139,10 @@ class Relinker:
         }
         if not moved:
             return 0
-        records.deprecate(connection, moved)
+        related = connection.execute(_ASSOCIATIONS, {"given": given(connection, moved)}).all()
+        ends = {end for row in related for end in (row.source_object, row.target_object)}
+        records.deprecate(connection, moved.keys() & ends)
+        records.supersede(connection, moved.keys() - ends)
         connection.execute(
             insert(registry_object),
             [
@@ -146,7 +151,12 @@ class Relinker:
             ],
         )
         _copy_details(connection, moved)
-        self._copy_associations(connection, moved, patient_id, same_patient=patient_id == previous_id)
+        kept = [
+            row
+            for row in related
+            if patient_id == previous_id or (row.source_object in moved and row.target_object in moved)
+        ]
+        self._copy_associations(connection, kept, moved, patient_id)
         return len(moved)
 
     def _entry(self, row: Row[Any]) -> DocumentEntry:
@@ -176,13 +186,8 @@ class Relinker:
         }
 
     def _copy_associations(
-        self, connection: Connection, moved: Mapping[int, _Moved], patient_id: int, *, same_patient: bool
+        self, connection: Connection, found: Sequence[Row[Any]], moved: Mapping[int, _Moved], patient_id: int
     ) -> None:
-        found = [
-            row
-            for row in connection.execute(_ASSOCIATIONS, {"given": given(connection, moved)})
-            if same_patient or (row.source_object in moved and row.target_object in moved)
-        ]
         if not found:
             return
         keys = allocate(connection, len(found))

@@ -48,6 +48,20 @@ class _Reader(StreamReader):
         return buffered or self._pending() > 0
 
 
+class _Writer(StreamWriter):
+    """Hands what is written to TLS at once; cheroot's own copies what is left for each record of 16 KiB."""
+
+    def __init__(self, sock: Any, mode: str = "w", size: int = 8192) -> None:  # noqa: ANN401
+        super().__init__(sock, mode, size)
+        self._send = sock.sendall
+
+    def write(self, val: Any) -> int:  # noqa: ANN401  # octets in any form
+        """Send all of it."""
+        self._send(val)
+        self.bytes_written += len(val)
+        return len(val)
+
+
 class _Adapter(Adapter):
     """Wraps connections without a handshake, which would hold up the accept loop."""
 
@@ -78,7 +92,7 @@ class _Adapter(Adapter):
 
     def makefile(self, sock: Any, mode: str = "r", bufsize: int = 8192) -> Any:  # noqa: ANN401
         """A file over the connection."""
-        return (_Reader if "r" in mode else StreamWriter)(sock, mode, bufsize)
+        return (_Reader if "r" in mode else _Writer)(sock, mode, bufsize)
 
 
 class _HeaderReader(HeaderReader):

@@ -26,7 +26,7 @@ def config(double: Double, tmp_path: Path) -> Path:
     """A configuration file for the double, with its own data directory."""
     file = tmp_path / "msim.toml"
     section = double.section()
-    (source, provider), *_ = section.pop("providers").items()  # type: ignore[attr-defined]
+    (source, provider), *_ = section.pop("providers").items()
     lines = ["[p1]", *(f"{key} = {json.dumps(value)}" for key, value in section.items())]
     lines += [
         f'[p1.providers."{source}"]',

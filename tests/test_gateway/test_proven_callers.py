@@ -18,6 +18,7 @@ from msim_xds.ihe.transactions import Endpoint
 from msim_xds.p1_settings import P1Settings
 from msim_xds.testing.p1 import Double, start
 from msim_xds.testing.p1.server import REPOSITORY as P1_REPOSITORY
+from msim_xds.testing.p1.server import SOURCE
 from tests.support import metadata, queries, saml
 from tests.support.atna import Read, trail
 from tests.support.metadata import XDS
@@ -104,6 +105,8 @@ def opened(folder: Path) -> Iterator[Region]:
         (folder / "p1").mkdir()
         double = stack.enter_context(start(folder / "p1"))
         receiver = stack.enter_context(Receiver())
+        p1 = double.section(home_community_id=P1_HOME)
+        p1["providers"] = {SOURCE: {**p1["providers"][SOURCE], "publish": False}}  # it stays ours alone
         here = stack.enter_context(
             process(
                 folder,
@@ -111,7 +114,7 @@ def opened(folder: Path) -> Iterator[Region]:
                 gateway={"partners": str(folder / "partners.toml")},
                 xua={**proof, "initiating_gateway": "optional"},
                 delivery={"reply_hosts": [receiver.host]},
-                p1=double.section(home_community_id=P1_HOME),
+                p1=p1,
             )
         )
         documents = {home: node.publish(content(home)) for home, node in nodes.items()}

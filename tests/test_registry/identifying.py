@@ -93,12 +93,10 @@ class Identifying(Registering):
         assert root.get("status", "").endswith(":Success")
         return list(root[-1])
 
-    def documents(self, cx: str, *statuses: str) -> set[str]:
+    def documents(self, cx: str, *statuses: str, level: str = "1") -> set[str]:
         """entryUUIDs of a patient's entries; Approved ones unless statuses are given."""
-        return {
-            each.get("id", "")
-            for each in self.ask(find_documents(patient=cx, status=statuses or (APPROVED,)))
-        }
+        asked = find_documents(("$MetadataLevel", level), patient=cx, status=statuses or (APPROVED,))
+        return {each.get("id", "") for each in self.ask(asked)}
 
     def get_all(self, cx: str) -> list[etree._Element]:
         """Everything of a patient."""

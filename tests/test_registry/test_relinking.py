@@ -160,9 +160,22 @@ class TestLocalIdsMerged:
         old, other = of(registry, OTHER_LOCAL), of(registry, LOCAL)
         assert registry.relink(PATIENT, PATIENT, LOCAL, OTHER_LOCAL) == 1
         (fresh,) = registry.documents(PATIENT) - {other}
-        assert registry.documents(PATIENT, DEPRECATED) == {old}
+        assert registry.documents(PATIENT, DEPRECATED, level="2") == {old}
         (text,) = (each for each in registry.get_all(PATIENT) if each.get("id") == fresh)
         assert slot_values(text, SOURCE) == [LOCAL]
+
+    def test_a_version_before_is_found_where_associations_lead_to_it(self, registry: Identifying) -> None:
+        alone, first, held = (of(registry, LOCAL) for _ in range(3))
+        second = new_uuid()
+        addendum = document_entry(second, slots={SOURCE: LOCAL})
+        registry.register(
+            submit_objects(submission_set(), addendum, original(second), association(second, first, APND))
+        )
+        holder = registry.folder_with(held)
+        assert registry.relink(OTHER_PATIENT, PATIENT, LOCAL) == 4
+        assert registry.documents(PATIENT, APPROVED, DEPRECATED) == {first, second, held}
+        assert registry.documents(PATIENT, APPROVED, DEPRECATED, level="2") == {alone, first, second, held}
+        assert holder in registry.sources(held, AssociationType.HAS_MEMBER)
 
     def test_folders_hold_the_new_version(self, registry: Identifying) -> None:
         old, neighbour = of(registry, OTHER_LOCAL), of(registry, LOCAL)

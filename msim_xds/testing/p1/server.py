@@ -107,7 +107,7 @@ class Double:
     audit_url: str = ""
     handed_over: list[HandedOver] = field(default_factory=list)
 
-    def section(self, **changes: object) -> dict[str, object]:
+    def section(self, **changes: object) -> dict[str, Any]:
         """The section ``p1`` of settings that talk to this double; ``changes`` go over it."""
         provider = {
             "organization": "2.16.840.1.113883.3.4424.2.3.1#000000999901",
