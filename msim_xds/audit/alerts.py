@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from msim_xds.audit.message import (
@@ -31,7 +30,7 @@ def user_refused(
         outcome=Outcome.SERIOUS_FAILURE,
         types=(audit.LOGIN,),
         source=source,
-        participants=(replace(client, roles=(audit.SOURCE,)), replace(server, roles=(audit.DESTINATION,))),
+        participants=(client._replace(roles=(audit.SOURCE,)), server._replace(roles=(audit.DESTINATION,))),
         description=reason,
     )
     return Record("", message)
@@ -56,9 +55,9 @@ def settings_changed(time: datetime, source: AuditSource, here: Participant, nam
 def emergency(scene: Scene, patients: Sequence[str], reason: str) -> Iterator[Record]:
     """That somebody has declared an emergency: one record for each patient, before the access itself."""
     participants = (
-        replace(scene.client, roles=(audit.SOURCE,)),
+        scene.client._replace(roles=(audit.SOURCE,)),
         *scene.humans,
-        replace(scene.server, roles=(audit.DESTINATION,)),
+        scene.server._replace(roles=(audit.DESTINATION,)),
     )
     for patient in patients or ("",):
         thing = ParticipantObject(
@@ -76,7 +75,7 @@ def emergency(scene: Scene, patients: Sequence[str], reason: str) -> Iterator[Re
             participants,
             (thing,) if patient else (),
         )
-        yield Record(patient, replace(record.message, purposes=scene.purposes))
+        yield Record(patient, record.message._replace(purposes=scene.purposes))
 
 
 def _alert(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from functools import lru_cache
@@ -50,8 +49,7 @@ class LifeCycle(IntEnum):
     PERMANENT_ERASURE = 15
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Participant:
+class Participant(NamedTuple):
     """ActiveParticipant: a node, an application or a person that took part.
 
     ``network`` is the address with its kind; ``roles`` are RoleIDCodes.
@@ -77,8 +75,7 @@ class Detail(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParticipantObject:
+class ParticipantObject(NamedTuple):
     """ParticipantObjectIdentification: whom or what it was about. ``query`` is the payload of a query."""
 
     id: str
@@ -90,16 +87,14 @@ class ParticipantObject:
     details: tuple[Detail, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AuditSource:
+class AuditSource(NamedTuple):
     """AuditSourceIdentification of an application server; ``site`` is the enterprise site's id."""
 
     id: str
     site: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditMessage:
+class AuditMessage(NamedTuple):
     """One record. ``time`` is aware; ``description`` says why something failed."""
 
     event: Coded

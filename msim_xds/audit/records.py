@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -36,8 +35,7 @@ class Asked(NamedTuple):
     xml: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(NamedTuple):
     """Who took part in a transaction, and when; ``query`` is the request where the record carries it.
 
     ``client`` and ``server`` are without a role, which is the row's.
@@ -92,13 +90,13 @@ def handed_over(scene: Scene, copy: HandOver, *, by_client: bool) -> Scene:
     """The scene in the form that somebody else wants; ``by_client``: whether this server is its client."""
     client, server = scene.client, scene.server
     if copy.other and by_client:
-        server = replace(server, alternative_user_id=copy.other)
+        server = server._replace(alternative_user_id=copy.other)
     elif copy.other:
-        client = replace(client, alternative_user_id=copy.other)
+        client = client._replace(alternative_user_id=copy.other)
     humans = scene.humans
     if copy.human:
-        humans = tuple(replace(each, user_id=copy.human) for each in humans)
-    return replace(scene, source=AuditSource(copy.source), client=client, server=server, humans=humans)
+        humans = tuple(each._replace(user_id=copy.human) for each in humans)
+    return scene._replace(source=AuditSource(copy.source), client=client, server=server, humans=humans)
 
 
 def activity(kind: Coded, time: datetime, source: AuditSource, application: Participant) -> Record:
@@ -110,7 +108,7 @@ def activity(kind: Coded, time: datetime, source: AuditSource, application: Part
         outcome=Outcome.SUCCESS,
         types=(kind,),
         source=source,
-        participants=(replace(application, roles=(audit.APPLICATION,)),),
+        participants=(application._replace(roles=(audit.APPLICATION,)),),
     )
     return Record("", message)
 
@@ -168,7 +166,7 @@ def _in_role(participant: Participant, role: Coded) -> Participant:
 
 
 def _put_in_role(participant: Participant, role: Coded) -> Participant:
-    return replace(participant, roles=(role,))
+    return participant._replace(roles=(role,))
 
 
 _kept_in_role: Final = lru_cache(_KEPT)(_put_in_role)
@@ -247,4 +245,4 @@ _LIFE_CYCLES: Final = {
 
 def _linked(row: AuditRow, concerns: Concerns, role: str, cx: str) -> ParticipantObject:
     (patient,) = _patient(cx, (*_message_id(row, concerns), Detail(audit.LINK_DETAIL, role)))
-    return replace(patient, life_cycle=_LIFE_CYCLES[role])
+    return patient._replace(life_cycle=_LIFE_CYCLES[role])

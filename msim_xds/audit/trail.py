@@ -7,7 +7,7 @@ own, shared by the requests that run at the same time, and is answered after tha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import ip_address
@@ -306,7 +306,7 @@ class Trail:
 
     def scene_of_client(self, row: AuditRow, request: Request, url: str, body: _Element) -> Scene:
         """Who takes part in a request that this server sends, for the sake of the one at hand."""
-        client = replace(self._here(self._place.url), is_requestor=request.caller is None)
+        client = self._here(self._place.url)._replace(is_requestor=request.caller is None)
         server = Participant(user_id=url, is_requestor=False, network=_network(urlsplit(url).hostname))
         return self._staged(row, request, client, server, body)
 

@@ -24,7 +24,8 @@ from msim_xds.settings import DatabaseSettings
 #: Key of the advisory lock under which one PostgreSQL session at a time changes schema or dictionaries.
 _ADMINISTRATION: Final = 0x6D73696D
 
-#: ``case_sensitive_like`` makes LIKE mean the same as on PostgreSQL; FULL survives a power cut.
+#: ``case_sensitive_like`` makes LIKE mean the same as on PostgreSQL; FULL survives a power cut. The file is
+#: not mapped: SQLite takes a map down and up again in each read after a write, so for each recorded query.
 _SQLITE_PRAGMAS: Final = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -32,7 +33,7 @@ _SQLITE_PRAGMAS: Final = (
     "case_sensitive_like=ON",
     "temp_store=MEMORY",
     "cache_size=-16384",
-    "mmap_size=1073741824",
+    "mmap_size=0",
 )
 
 #: Errors that mean 'try again later': SQLITE_BUSY, SQLITE_LOCKED, SQLITE_INTERRUPT; lock not available,

@@ -174,8 +174,11 @@ def _close(found: FoundDocuments) -> None:
 
 
 def _errand(request: Request) -> Errand:
-    """On whose behalf others are asked; only an assertion that was verified goes along."""
+    """On whose behalf others are asked; only an assertion that was verified goes along.
+
+    Who answers late records it all the same: with a copy, whose recorder stays when the request is over.
+    """
     found = None if request.caller is None else security_header.find(request.header)
     assertion = None if found is None else found.assertion
     octets = b"" if assertion is None else etree.tostring(assertion, with_tail=False)
-    return Errand(request, octets, 0.0)
+    return Errand(replace(request), octets, 0.0)

@@ -115,6 +115,8 @@ class Pipeline:
             if answer is not None and answer.close is not None:
                 answer.close()
             return self._failure(request, (_internal(request.transaction, error),))
+        finally:
+            request.recorder = None  # which knows the request: without the circle both go at once
         return answer
 
     def _failure(self, request: Request, findings: Sequence[Finding]) -> Answer:

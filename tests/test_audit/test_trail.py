@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from base64 import b64decode
 
@@ -9,6 +10,7 @@ import pytest
 from lxml import etree
 from sqlalchemy import text
 
+from msim_xds.wire.exchange import Request
 from tests.conformance.node import MULTIPLE_PATIENTS_ACTION
 from tests.support import queries
 from tests.support.atna import details
@@ -106,6 +108,17 @@ def test_iti_18_carries_the_query_not_the_answer(audited: Audited) -> None:
     assert sent.startswith(b"<query:AdhocQueryRequest") or b"AdhocQueryRequest" in sent[:60]
     assert PATIENT.replace("&", "&amp;").encode() in sent
     assert record.participants[1]["UserID"].endswith(REGISTRY)
+
+
+def test_requests_that_are_recorded_are_let_go_of_without_the_collector(audited: Audited) -> None:
+    audited.ask(queries.find_documents())
+    gc.collect()
+    gc.disable()
+    try:
+        audited.ask(queries.find_documents())
+        assert not [each for each in gc.get_objects() if isinstance(each, Request)]
+    finally:
+        gc.enable()
 
 
 def test_a_refused_query_is_recorded_as_it_came(audited: Audited) -> None:

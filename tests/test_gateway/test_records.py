@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from msim_xds.gateway import neighbours
 from msim_xds.ihe.transactions import Endpoint
 from tests.support import metadata, queries
 from tests.support.atna import Read, details, trail
@@ -114,6 +116,27 @@ def test_each_retrieval_that_is_sent(here: Here, north: tuple[CommunityNode, str
     (document,) = delivered.objects("9")
     assert details(document) == {"Repository Unique Id": repository, "ihe:homeCommunityID": NORTH}
     assert delivered.participants[0]["UserID"] == north[1]
+
+
+def test_what_comes_late_is_recorded_all_the_same(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "_GRACE_S", -0.4)  # the gateway gives up before the community does
+
+    def stays_silent(_: socket.socket) -> None:
+        late.over.wait(10)
+
+    with Faulty(stays_silent) as late:
+        partners = partner_toml("south", SOUTH, late.url, "deadline_s = 0.5")
+        here = Here(tmp_path / "here", database_url, partners)
+        here.query()
+        assert [each.short[1] for each in here.records()] == ["ITI-18", "ITI-18"]
+        deadline = time.monotonic() + 10
+        while not (records := here.records("ITI-38")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert records[0].short[3] == "8"
+        here.community.close()
 
 
 def test_a_discovery(tmp_path: Path, database_url: str, north: tuple[CommunityNode, str]) -> None:
