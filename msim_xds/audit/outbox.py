@@ -11,15 +11,17 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Insert, bindparam, func, insert, literal_column, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, or_, select, update
 
 from msim_xds.database.driver import Prepared
 from msim_xds.database.engine import Database
 from msim_xds.database.schema import audit_head, audit_record, patient
 
 _BATCH: Final = 500
+_AT_ONCE: Final = 32  # records that one statement adds at most
 _START: Final = b"msim_xds audit trail"
 _HEAD: Final = 1
 
@@ -57,20 +59,28 @@ class Damage:
 _r: Final = audit_record.c
 _h: Final = audit_head.c
 _FACTS: Final = (_r.recorded_at, _r.transaction, _r.outcome, _r.patient, _r.message, _r.feed)
+_WRITTEN: Final = tuple(column.name for column in (*_FACTS, _r.mark))
 
 
-def _adding(number: str) -> Insert:
-    facts: dict[str, Any] = {column.name: bindparam(column.name) for column in (*_FACTS, _r.mark)}
-    return insert(audit_record).values(id=literal_column(number), **facts).inline()
+#: How new rows get their numbers. SQLite numbers them itself; one writer at a time makes that their order.
+_NUMBERS: Final = {"sqlite": "NULL", "postgresql": "nextval('object_id')"}
 
 
-#: SQLite numbers rows itself, where one writer at a time makes that their order.
-_ADD: Final = Prepared(
-    {
-        "sqlite": _adding("NULL"),
-        "postgresql": _adding("nextval('object_id')"),
-    }
-)
+@cache
+def _adding(rows: int) -> Prepared:
+    """The statement that adds so many records."""
+
+    def row(number: int, key: str) -> dict[str, Any]:
+        return {"id": literal_column(key), **{name: bindparam(f"{name}{number}") for name in _WRITTEN}}
+
+    return Prepared(
+        {
+            database: insert(audit_record).values([row(number, key) for number in range(rows)]).inline()
+            for database, key in _NUMBERS.items()
+        }
+    )
+
+
 _FIRST_HEAD: Final = select(_h.position, _h.seal).where(_h.id == _HEAD)
 #: Locked; on PostgreSQL nothing while another sealer has it, on SQLite the transaction itself is the lock.
 _TAKE_HEAD: Final = _FIRST_HEAD.with_for_update(skip_locked=True)
@@ -136,12 +146,22 @@ class Outbox:
 
     def add(self, connection: Connection, entries: Sequence[Entry]) -> None:
         """Add records to a write transaction; they are there when what it does is there, or not at all."""
-        _ADD.run(connection, [{**entry._asdict(), "mark": self._mark(entry)} for entry in entries])
+        for first in range(0, len(entries), _AT_ONCE):
+            self._add(connection, entries[first : first + _AT_ONCE])
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Add records in a transaction of their own."""
-        with self.database.write() as connection:
+        write = self.database.write_once if len(entries) <= _AT_ONCE else self.database.write
+        with write() as connection:
             self.add(connection, entries)
+
+    def _add(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        values = {
+            f"{name}{number}": value
+            for number, entry in enumerate(entries)
+            for name, value in zip(_WRITTEN, (*entry, self._mark(entry)), strict=True)
+        }
+        _adding(len(entries)).run(connection, [values])
 
     def seal(self) -> int:
         """Give the next records their places in the chain; returns how many.

@@ -99,14 +99,21 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction: committed at the normal end, rolled back on an exception."""
+        begin = "BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN"
+        with self.write_once() as connection, _transaction(connection, begin):
+            yield connection
+
+    @contextmanager
+    def write_once(self) -> Iterator[Connection]:
+        """A connection for a single statement that writes, which is a transaction of its own."""
         if self._writer is None:
-            with self.read() as connection, _transaction(connection, "BEGIN"):
+            with self.read() as connection:
                 yield connection
             return
         if not self._writer.acquire(timeout=self._settings.busy_timeout_s):
             raise TimeoutError("another writer holds the database")
         try:
-            with self.read() as connection, _transaction(connection, "BEGIN IMMEDIATE"):
+            with self.read() as connection:
                 yield connection
         finally:
             self._writer.release()
