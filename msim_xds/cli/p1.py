@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from msim_xds.cli.console import print_json, print_table, say
-from msim_xds.cli.deliveries import All, Ids, chosen, tell_missing
 from msim_xds.cli.failures import REFUSED, Failure
-from msim_xds.cli.local import Config, Data, Json, load_settings, open_database
+from msim_xds.cli.local import Config, Data, Json, load_settings
+from msim_xds.cli.waiting import Cells, Words, commands
 
 if TYPE_CHECKING:
+    from msim_xds.database.engine import Database
     from msim_xds.federation.p1.outbox import Outbox, Publication
     from msim_xds.federation.p1.providers import Provider
     from msim_xds.federation.p1.tokens import Tokens, Wanted
@@ -26,14 +25,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="P1, the Polish national platform (section `p1`)."
 )
-outbox_app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Publications that wait or were given up. The server may run meanwhile.",
-)
-app.add_typer(outbox_app, name="outbox")
-
-_COLUMNS: Final = ("id", "state", "transaction", "since", "attempts", "due in", "uniqueId", "last error")
 
 
 @app.command()
@@ -76,39 +67,6 @@ def register(
     say(f"{repository}: {book.register(repository, address, general)}")
 
 
-@outbox_app.command("list")
-def show(data: Data = None, config: Config = None, as_json: Json = False) -> None:
-    """Show what waits or was given up, the oldest first, with what P1 said."""
-    with _outbox(config, data) as outbox:
-        rows = outbox.rows()
-    if as_json:
-        print_json([_facts(row) for row in rows])
-    elif rows:
-        print_table(_COLUMNS, map(_cells, rows))
-    else:
-        say("no publication waits")
-
-
-@outbox_app.command()
-def retry(ids: Ids = None, every: All = False, data: Data = None, config: Config = None) -> None:
-    """Have publications that were given up tried again, with all their attempts."""
-    keys = chosen(ids, every)
-    with _outbox(config, data) as outbox:
-        done = outbox.retry(keys)
-    say(f"to be published again: {len(done)}; a running server begins within seconds")
-    tell_missing(keys, done, "was not given up")
-
-
-@outbox_app.command()
-def drop(ids: Ids = None, every: All = False, data: Data = None, config: Config = None) -> None:
-    """Forget publications; later updates of documents that P1 does not have stay here."""
-    keys = chosen(ids, every)
-    with _outbox(config, data) as outbox:
-        done = outbox.drop(keys)
-    say(f"dropped: {len(done)}")
-    tell_missing(keys, done, "is not there")
-
-
 def _settings(config: Path | None, data: Path | None) -> Settings:
     settings = load_settings(config, data)
     if not settings.p1.enabled:
@@ -140,32 +98,30 @@ def _issued(tokens: Tokens, wanted: Wanted, provider: Provider) -> str:
     return f"an assertion of {len(tokens.get(wanted, provider))} octets"
 
 
-@contextmanager
-def _outbox(config: Path | None, data: Path | None) -> Iterator[Outbox]:
+def _opened(database: Database, settings: Settings) -> Outbox:
     from msim_xds.federation.p1.outbox import Outbox
 
-    settings = load_settings(config, data)
-    if not settings.database.url and not settings.data.is_dir():
-        raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
-    with open_database(settings) as database:
-        database.check_schema()
-        yield Outbox(database, settings.p1.lease_s, _now)
+    return Outbox(database, settings.p1.lease_s, _now)
 
 
-def _facts(row: Publication) -> dict[str, object]:
-    facts = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "payload"}
-    return {**facts, "state": row.state.label}
+def _cells(row: Publication) -> Cells:
+    due = f"after {', '.join(map(str, row.waits_for))}" if row.waits_for else None
+    return Cells(row.transaction, row.unique_id, due)
 
 
-def _cells(row: Publication) -> tuple[str, ...]:
-    due = f"{max(0.0, row.due_in_s):.0f} s" if row.is_live else ""
-    return (
-        str(row.id),
-        row.state.label,
-        row.transaction,
-        row.created_at,
-        str(row.attempts),
-        f"after {', '.join(map(str, row.waits_for))}" if row.waits_for else due,
-        row.unique_id,
-        row.last_error or "",
-    )
+app.add_typer(
+    commands(
+        Words(
+            help="Publications that wait or were given up. The server may run meanwhile.",
+            show="Show what waits or was given up, the oldest first, with what P1 said.",
+            retry="Have publications that were given up tried again, with all their attempts.",
+            drop="Forget publications; later updates of documents that P1 does not have stay here.",
+            about="uniqueId",
+            empty="no publication waits",
+            retried="to be published again",
+        ),
+        _opened,
+        _cells,
+    ),
+    name="outbox",
+)

@@ -1,0 +1,147 @@
+"""list, retry, drop: the commands for a queue of what waits, or was given up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Protocol
+
+import typer
+
+from msim_xds.cli.console import print_json, print_table, say
+from msim_xds.cli.failures import REFUSED, Failure
+from msim_xds.cli.local import Config, Data, Json, load_settings, open_database
+
+if TYPE_CHECKING:
+    from msim_xds.database.engine import Database
+    from msim_xds.settings import Settings
+
+Ids = Annotated[list[int] | None, typer.Argument(metavar="ID", help="As `list` shows.")]
+All = Annotated[bool, typer.Option("--all", help="All that were given up.")]
+
+_COLUMNS: Final = ("id", "state", "transaction", "since", "attempts", "due in")
+
+
+class Queue(Protocol):
+    """Where things wait; its rows are dataclasses."""
+
+    def rows(self) -> Sequence[Any]:
+        """What waits or was given up, the oldest first."""
+
+    def retry(self, keys: list[int] | None) -> list[int]:
+        """Begin again with those that were given up; None is all of them. Returns which."""
+
+    def drop(self, keys: list[int] | None) -> list[int]:
+        """Forget them; None is all that were given up. Returns which."""
+
+
+class Cells(NamedTuple):
+    """What the table says of a row in its queue's words; ``due`` replaces the seconds until it is due."""
+
+    transaction: str
+    about: str
+    due: str | None = None
+
+
+class Words(NamedTuple):
+    """What the commands say: their help, the column ``about``, an empty queue, what is begun again."""
+
+    help: str
+    show: str
+    retry: str
+    drop: str
+    about: str
+    empty: str
+    retried: str
+
+
+def commands(
+    words: Words, opened: Callable[[Database, Settings], Queue], cells: Callable[[Any], Cells]
+) -> typer.Typer:
+    """The commands for one queue.
+
+    Args:
+        words: what they say.
+        opened: the queue in a database.
+        cells: what the table says of a row.
+    """
+    app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=words.help)
+
+    @app.command("list", help=words.show)
+    def show(data: Data = None, config: Config = None, as_json: Json = False) -> None:
+        with _queue(opened, config, data) as queue:
+            rows = queue.rows()
+        if as_json:
+            print_json([_facts(row) for row in rows])
+        elif rows:
+            shown = (_shown(row, cells(row)) for row in rows)
+            print_table((*_COLUMNS, words.about, "last error"), shown)
+        else:
+            say(words.empty)
+
+    @app.command("retry", help=words.retry)
+    def retry(ids: Ids = None, every: All = False, data: Data = None, config: Config = None) -> None:
+        keys = _chosen(ids, every)
+        with _queue(opened, config, data) as queue:
+            done = queue.retry(keys)
+        say(f"{words.retried}: {len(done)}; a running server begins within seconds")
+        _tell_missing(keys, done, "was not given up")
+
+    @app.command("drop", help=words.drop)
+    def drop(ids: Ids = None, every: All = False, data: Data = None, config: Config = None) -> None:
+        keys = _chosen(ids, every)
+        with _queue(opened, config, data) as queue:
+            done = queue.drop(keys)
+        say(f"dropped: {len(done)}")
+        _tell_missing(keys, done, "is not there")
+
+    return app
+
+
+@contextmanager
+def _queue(
+    opened: Callable[[Database, Settings], Queue], config: Path | None, data: Path | None
+) -> Iterator[Queue]:
+    settings = load_settings(config, data)
+    if not settings.database.url and not settings.data.is_dir():
+        raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
+    with open_database(settings) as database:
+        database.check_schema()
+        yield opened(database, settings)
+
+
+def _chosen(ids: list[int] | None, every: bool) -> list[int] | None:
+    """The ids; None for all. Raises Failure when neither or both are given."""
+    if bool(ids) is every:
+        raise Failure("name the ids, or give --all")
+    return None if every else ids
+
+
+def _tell_missing(keys: list[int] | None, done: list[int], problem: str) -> None:
+    """Say which of the ids were not dealt with. Raises Exit when there are any."""
+    missing = [key for key in keys or () if key not in done]
+    for key in missing:
+        say(f"{key} {problem}", "red")
+    if missing:
+        raise typer.Exit(REFUSED)
+
+
+def _facts(row: Any) -> dict[str, object]:  # noqa: ANN401  # a dataclass of the queue's
+    facts = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "payload"}
+    return {**facts, "state": row.state.label}
+
+
+def _shown(row: Any, cells: Cells) -> tuple[str, ...]:  # noqa: ANN401  # a dataclass of the queue's
+    seconds = f"{max(0.0, row.due_in_s):.0f} s" if row.is_live else ""
+    return (
+        str(row.id),
+        row.state.label,
+        cells.transaction,
+        row.created_at,
+        str(row.attempts),
+        seconds if cells.due is None else cells.due,
+        cells.about,
+        row.last_error or "",
+    )
