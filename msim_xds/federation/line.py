@@ -29,7 +29,7 @@ from msim_xds.findings import shorten
 from msim_xds.wire import mtom
 from msim_xds.wire.mtom import Packaged
 
-_CHUNK: Final = 1024 * 1024  # at most; what has come goes on at once
+_CHUNK: Final = 512 * 1024  # at most; what has come goes on at once
 _SOAP_TYPES: Final = frozenset({mtom.SOAP_TYPE, "multipart/related", "text/xml"})
 _GIVEN_UP: Final = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
 _BROKEN: Final = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
