@@ -1,4 +1,4 @@
-"""Databases of the tests: empty ones, and copies of one that has its tables, which come five times faster."""
+"""Databases of the tests: empty ones, and copies of one that has its tables, which come sooner."""
 
 from __future__ import annotations
 
