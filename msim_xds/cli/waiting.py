@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 import typer
 
@@ -24,10 +24,56 @@ All = Annotated[bool, typer.Option("--all", help="All that were given up.")]
 _COLUMNS: Final = ("id", "state", "transaction", "since", "attempts", "due in")
 
 
-class Queue(Protocol):
-    """Where things wait; its rows are dataclasses."""
+class State(Protocol):
+    """How far a thing has come."""
 
-    def rows(self) -> Sequence[Any]:
+    @property
+    def label(self) -> str:
+        """For people."""
+
+
+class Row(Protocol):
+    """A thing that waits or was given up: a dataclass of its queue's, with these fields among others."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def id(self) -> int:
+        """By which it is named."""
+
+    @property
+    def state(self) -> State:
+        """How far it has come."""
+
+    @property
+    def created_at(self) -> str:
+        """Since when it waits."""
+
+    @property
+    def attempts(self) -> int:
+        """Those begun."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it will be tried again by itself."""
+
+    @property
+    def due_in_s(self) -> float:
+        """Seconds until then."""
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the last attempt failed."""
+
+
+R_co = TypeVar("R_co", bound=Row, covariant=True)
+R = TypeVar("R", bound=Row)
+
+
+class Queue(Protocol[R_co]):
+    """Where things wait."""
+
+    def rows(self) -> Sequence[R_co]:
         """What waits or was given up, the oldest first."""
 
     def retry(self, keys: list[int] | None) -> list[int]:
@@ -58,7 +104,7 @@ class Words(NamedTuple):
 
 
 def commands(
-    words: Words, opened: Callable[[Database, Settings], Queue], cells: Callable[[Any], Cells]
+    words: Words, opened: Callable[[Database, Settings], Queue[R]], cells: Callable[[R], Cells]
 ) -> typer.Typer:
     """The commands for one queue.
 
@@ -102,8 +148,8 @@ def commands(
 
 @contextmanager
 def _queue(
-    opened: Callable[[Database, Settings], Queue], config: Path | None, data: Path | None
-) -> Iterator[Queue]:
+    opened: Callable[[Database, Settings], Queue[R]], config: Path | None, data: Path | None
+) -> Iterator[Queue[R]]:
     settings = load_settings(config, data)
     if not settings.database.url and not settings.data.is_dir():
         raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
@@ -128,12 +174,12 @@ def _tell_missing(keys: list[int] | None, done: list[int], problem: str) -> None
         raise typer.Exit(REFUSED)
 
 
-def _facts(row: Any) -> dict[str, object]:  # noqa: ANN401  # a dataclass of the queue's
+def _facts(row: Row) -> dict[str, object]:
     facts = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "payload"}
     return {**facts, "state": row.state.label}
 
 
-def _shown(row: Any, cells: Cells) -> tuple[str, ...]:  # noqa: ANN401  # a dataclass of the queue's
+def _shown(row: Row, cells: Cells) -> tuple[str, ...]:
     seconds = f"{max(0.0, row.due_in_s):.0f} s" if row.is_live else ""
     return (
         str(row.id),

@@ -6,7 +6,7 @@ import logging
 import ssl
 from contextlib import suppress
 from math import ceil
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import structlog
@@ -24,6 +24,9 @@ from msim_xds.server.peer import CLIENT_CERTIFICATE
 from msim_xds.settings import ServerSettings
 from msim_xds.tls import Contexts
 from msim_xds.tls_settings import TlsSettings
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -51,15 +54,16 @@ class _Reader(StreamReader):
 class _Writer(StreamWriter):
     """Hands what is written to TLS at once; cheroot's own copies what is left for each record of 16 KiB."""
 
-    def __init__(self, sock: Any, mode: str = "w", size: int = 8192) -> None:  # noqa: ANN401
+    def __init__(self, sock: ssl.SSLSocket, mode: str = "w", size: int = 8192) -> None:
         super().__init__(sock, mode, size)
         self._send = sock.sendall
 
-    def write(self, val: Any) -> int:  # noqa: ANN401  # octets in any form
+    def write(self, val: ReadableBuffer) -> int:
         """Send all of it."""
-        self._send(val)
-        self.bytes_written += len(val)
-        return len(val)
+        octets = memoryview(val)
+        self._send(octets)
+        self.bytes_written += octets.nbytes
+        return octets.nbytes
 
 
 class _Adapter(Adapter):
