@@ -8,6 +8,7 @@ import re
 import selectors
 import socket
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -139,17 +140,20 @@ def _document(here: _Node, there: _Node) -> list[Figure]:
     big.upload(there.port, Endpoint.REPOSITORY, number, _MIB)
     document = messages.unique_id(number)
     start_kib = big.peak_kib(here.worker, reset=True)
-    rounds = [  # the two take turns: what else the machine does comes to both
-        (
-            _MIB / big.download(there.port, Endpoint.REPOSITORY, document, _MIB),
-            _MIB / big.download(here.port, Endpoint.INITIATING_GATEWAY, document, _MIB, there.home),
-        )
-        for _ in range(_DOWNLOADS)
-    ]
-    direct, through = (statistics.median(rates) for rates in zip(*rounds, strict=True))
+    with _relay(there.port) as relay:
+        rounds = [  # they take turns: what else the machine does comes to all
+            (
+                _MIB / big.download(there.port, Endpoint.REPOSITORY, document, _MIB),
+                _MIB / big.download(here.port, Endpoint.INITIATING_GATEWAY, document, _MIB, there.home),
+                _MIB / big.download(relay, Endpoint.REPOSITORY, document, _MIB),
+            )
+            for _ in range(_DOWNLOADS)
+        ]
+    direct, through, relayed = (statistics.median(rates) for rates in zip(*rounds, strict=True))
     growth = (big.peak_kib(here.worker) - start_kib) / 1024
     return [
         Figure(f"{_MIB} MiB through the gateway, direct", "MiB/s", through, direct, at_least=0.6),
+        Figure("the same through a relay that reads nothing of it", "MiB/s", relayed, direct),
         Figure(f"{_MIB} MiB through the gateway: growth of the worker", "MiB", growth, at_most=32),
     ]
 
@@ -207,6 +211,18 @@ def _node(work: Path, home: str, partners: str) -> Iterator[_Node]:
     command = [str(Path(sys.executable).with_name("msim-xds")), "serve", "--port", str(port)]
     with big.server([*command, "--data", str(folder / "data")], folder, environment, port) as worker:
         yield _Node(port, home, worker)
+
+
+@contextmanager
+def _relay(target: int) -> Iterator[int]:
+    """A process that passes octets on to a server; its port."""
+    command = [sys.executable, "-m", "bench.relay", str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
 
 
 @contextmanager

@@ -61,11 +61,18 @@ def ask(
         RemoteFault: it is a SOAP fault.
         RemoteUnavailable: there is none, or none that can be used.
     """
-    reply = post(line, row, body, deadline, assertion)
+    return payload(whole(post(line, row, body, deadline, assertion), line, limits), row, line.url)
+
+
+def whole(reply: Reply, line: Line, limits: LimitSettings) -> bytes:
+    """The envelope of an answer without attachments, read to its end; ``limits`` bounds it.
+
+    Raises:
+        RemoteUnavailable: it breaks off, is too large, or is framed in a way that cannot be read.
+    """
     try:
-        root = IncomingAnswer(reply.content_type, reply.chunks(), limits).root
+        return IncomingAnswer(reply.content_type, reply.chunks(), limits).root
     except (BadPackage, MalformedXml) as error:
         raise RemoteUnavailable(line.url, f"its answer is broken: {error}") from None
     finally:
         reply.close()
-    return payload(root, row, line.url)

@@ -7,6 +7,7 @@ thread breaks the connection off when the time is over. Redirects, proxies and c
 from __future__ import annotations
 
 import http.client
+import select
 import socket
 import ssl
 import threading
@@ -14,12 +15,9 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Final, NamedTuple, TypeGuard
 from urllib.parse import urlsplit
-
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.util.connection import is_connection_dropped
 
 from msim_xds import __version__
 from msim_xds.federation.answers import NotAsked, RemoteUnavailable
@@ -32,7 +30,7 @@ from msim_xds.wire.mtom import Packaged
 _CHUNK: Final = 512 * 1024  # at most; what has come goes on at once
 _SOAP_TYPES: Final = frozenset({mtom.SOAP_TYPE, "multipart/related", "text/xml"})
 _GIVEN_UP: Final = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
-_BROKEN: Final = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
+_BROKEN: Final = (OSError, http.client.HTTPException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class _Answered(NamedTuple):
 
     connection: HTTPConnection
     socket: socket.socket
-    response: urllib3.BaseHTTPResponse
+    response: HTTPResponse
 
 
 class Reply:
@@ -96,13 +94,15 @@ class Reply:
     def chunks(self) -> Iterator[bytes]:
         """The octets as they come. Raises RemoteUnavailable where they break off."""
         try:
-            while octets := self._response.read1(_CHUNK, decode_content=False):
+            while octets := self._response.read1(_CHUNK):
                 yield octets
+            if self._late:  # a shut socket reads as an end
+                raise TimeoutError
+            if self._response.length:
+                raise ConnectionResetError(f"it breaks off {self._response.length} bytes before the end")
         except _BROKEN as error:
             self._release(whole=False)
-            raise self._line.unavailable("it does not answer in time" if self._late else error) from None
-        if self._late:  # a shut socket reads as an end
-            raise self._line.unavailable("it does not answer in time")
+            raise self._line.unavailable(TimeoutError() if self._late else error) from None
         self._release(whole=True)
 
     def close(self) -> None:
@@ -122,8 +122,9 @@ class Reply:
             self._open = False
             DEADLINES.call_off(self._deadline)
         if not whole:
-            _shut(self._socket)
-            self._response.close()
+            _shut(self._socket)  # first: another thread may be reading, and would keep the next line waiting
+        self._response.close()
+        if not whole:
             self._connection.close()
         self._line.end(self._connection if whole else None)
 
@@ -216,7 +217,7 @@ class Line:
             return self._exchange(fresh, body, content_type, deadline)
         except _BROKEN as error:
             late = time.monotonic() >= deadline
-            raise self.unavailable("it does not answer in time" if late else error) from None
+            raise self.unavailable(TimeoutError() if late else error) from None
 
     def _exchange(
         self, connection: HTTPConnection, body: bytes, content_type: str, deadline: float
@@ -226,19 +227,13 @@ class Line:
             if connection.sock is None:
                 connection.connect()
             sock = connection.sock
-            connection.timeout = self._options.silence_s  # urllib3 sets it on the socket, twice
-            connection.request(
-                "POST",
-                self._path,
-                body,
-                {
-                    "Content-Type": content_type,
-                    "User-Agent": f"msim-xds/{__version__}",
-                    "Accept-Encoding": "identity",
-                },
-                preload_content=False,
-                decode_content=False,
-            )
+            sock.settimeout(self._options.silence_s)
+            headers = {
+                "Content-Type": content_type,
+                "User-Agent": f"msim-xds/{__version__}",
+                "Accept-Encoding": "identity",
+            }
+            connection.request("POST", self._path, body, headers)
             response = connection.getresponse()
             if time.monotonic() >= deadline:  # a socket that was shut reads as the end of the headers
                 response.close()
@@ -254,7 +249,7 @@ class Line:
         with self._lock:
             while self._idle:
                 connection = self._idle.pop()
-                if not is_connection_dropped(connection):
+                if not _is_readable(connection.sock):  # an end, or octets that nobody has asked for
                     return connection
                 connection.close()
         return None
@@ -262,10 +257,10 @@ class Line:
     def _fresh(self, deadline: float) -> HTTPConnection:
         timeout = max(0.001, min(self._options.connect_timeout_s, deadline - time.monotonic()))
         if self.is_tls:
-            return HTTPSConnection(self.host, self.port, timeout=timeout, ssl_context=self._options.tls)
+            return HTTPSConnection(self.host, self.port, timeout=timeout, context=self._options.tls)
         return HTTPConnection(self.host, self.port, timeout=timeout)
 
-    def _check(self, response: urllib3.BaseHTTPResponse) -> None:
+    def _check(self, response: HTTPResponse) -> None:
         """Only a SOAP message may go on to the parser; faults come with 400, 500 and others."""
         content_type = response.headers.get("Content-Type", "")
         if content_type.partition(";")[0].strip().lower() not in _SOAP_TYPES:
@@ -277,6 +272,12 @@ class Line:
 
 def _is_tls(sock: socket.socket) -> TypeGuard[ssl.SSLSocket]:
     return isinstance(sock, ssl.SSLSocket)
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _number(text: str) -> int | None:

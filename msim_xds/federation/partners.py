@@ -50,12 +50,13 @@ class PatientTable(_Table):
 
 
 class LimitTable(_Table):
-    """Table ``limits``: bounds on one answer."""
+    """Table ``limits``: bounds on one answer; ``known_bytes`` on those that are kept to be known again."""
 
     objects: int = Field(10_000, ge=1)
     query_bytes: int = Field(64 * MIB, ge=65536)
     document_bytes: int = Field(4 * GIB, ge=1)
     retrieve_bytes: int = Field(16 * GIB, ge=65536)
+    known_bytes: int = Field(8 * MIB, ge=0)
 
 
 class PartnerTable(_Table):

@@ -42,7 +42,7 @@ _ABOUT_US: Final = re.compile(
     "ALERT_(UNKNOWN_CA|ACCESS_DENIED|(BAD|UNSUPPORTED)_CERTIFICATE|"
     "CERTIFICATE_(REQUIRED|EXPIRED|REVOKED|UNKNOWN))$"
 )
-_TOO_LATE: Final = (requests.Timeout, urllib3.exceptions.TimeoutError)
+_TOO_LATE: Final = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
 
 #: What an answer may hold at most; generous, for other communities' repositories.
 ANSWER_LIMITS: Final = LimitSettings(

@@ -17,7 +17,7 @@ from msim_xds.federation.answers import (
     payload,
     registry_answer,
 )
-from msim_xds.federation.asking import ask, post
+from msim_xds.federation.asking import post, whole
 from msim_xds.federation.community import (
     Errand,
     FoundDocuments,
@@ -27,6 +27,7 @@ from msim_xds.federation.community import (
     Wanted,
     found_objects,
 )
+from msim_xds.federation.known_answers import KnownAnswers
 from msim_xds.federation.line import Line, LineOptions, Reply
 from msim_xds.federation.onward import Onward, delivered, undelivered
 from msim_xds.federation.partners import LoadedPartner
@@ -64,9 +65,11 @@ class XcaCommunity:
         table = partner.table
         options = line_options(partner)
         self.table: Final = table
+        self.homes: Final = frozenset(table.homes)
         self._query_line = Line(table.query_url, options)
         self._retrieve_line = Line(table.retrieve_url or table.query_url, options)
         self._mapping = KnownPatients(table.homes[0], partner.mapping, table.patients.shared, discovery)
+        self._known = KnownAnswers(table.limits.known_bytes)
         self._query_limits = _limits(table.limits.query_bytes, table.limits.query_bytes, 1)
         self._retrieve_limits = _limits(
             min(table.limits.query_bytes, table.limits.retrieve_bytes),
@@ -78,11 +81,6 @@ class XcaCommunity:
     def name(self) -> str:
         """Its name in the configuration."""
         return self.table.name
-
-    @property
-    def homes(self) -> frozenset[str]:
-        """Its homeCommunityIds."""
-        return frozenset(self.table.homes)
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -142,13 +140,21 @@ class XcaCommunity:
         assertion = self._assertion(errand, line)
         sent = Onward(errand.request, ITI_38, line.url, errand.request.concerns, query)
         with sent.failing():
-            element = ask(line, ITI_38, body, errand.deadline, assertion, self._query_limits)
-            answer = registry_answer(element, line.url)
-            members = element.find(_OBJECTS)
-            if members is not None and len(members) > self.table.limits.objects:
-                raise RemoteUnavailable(line.url, f"its answer has over {self.table.limits.objects} objects")
-        sent.answered(answer.status, answer.findings)
-        return FoundObjects(answer.status, answer.findings, [] if members is None else found_objects(members))
+            root = whole(post(line, ITI_38, body, errand.deadline, assertion), line, self._query_limits)
+            found = self._known.read(root, self._found)
+        sent.answered(found.status, found.findings)
+        return found
+
+    def _found(self, root: bytes) -> FoundObjects:
+        url = self._query_line.url
+        element = payload(root, ITI_38, url)
+        answer = registry_answer(element, url)
+        members = element.find(_OBJECTS)
+        if members is None:
+            return FoundObjects(answer.status, answer.findings)
+        if len(members) > self.table.limits.objects:
+            raise RemoteUnavailable(url, f"its answer has over {self.table.limits.objects} objects")
+        return FoundObjects(answer.status, answer.findings, found_objects(members))
 
     def _delivered(
         self, reply: Reply, line: Line, wanted: Sequence[Wanted]

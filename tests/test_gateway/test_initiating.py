@@ -15,7 +15,7 @@ from tests.support import metadata, queries
 from tests.support.metadata import RIM, XDS
 from tests.test_gateway.conftest import HOME, CommunityNode
 from tests.test_gateway.test_responding import FAILURE, FOREIGN, PARTIAL, SUCCESS, by_id, errors, status
-from tests.test_gateway.world import gateway, neighbour, partner_toml
+from tests.test_gateway.world import PESEL, gateway, neighbour, partner_toml
 from tests.test_repository.messages import retrieve, wanted
 from tests.test_server.soap import Response
 
@@ -118,6 +118,15 @@ def test_a_patient_without_an_id_there_is_not_asked_for(region: Region) -> None:
     region.here.publish(b"<own/>", patient_id=patient)
     region.north.publish(b"<other/>", patient_id=patient)
     assert homes(region.query(queries.find_documents(patient=patient))) == [HOME]
+
+
+def test_what_a_community_adds_is_seen_at_once(region: Region) -> None:
+    patient = f"80010100000^^^&{PESEL}&ISO"
+    asked = queries.find_documents(patient=patient)
+    for number in range(3):
+        region.north.publish(b"<a>%d</a>" % number, patient_id=patient)
+        for _ in range(2):
+            assert homes(region.query(asked)) == [NORTH] * (number + 1)
 
 
 def test_documents_come_from_where_they_are(region: Region) -> None:

@@ -107,11 +107,7 @@ class P1Community:
         self._addresses = addresses
         self._spool = spool
         self._home = settings.home_community_id
-
-    @property
-    def homes(self) -> frozenset[str]:
-        """The homeCommunityId under which P1 is shown."""
-        return frozenset({self._home})
+        self.homes: Final = frozenset({self._home})
 
     def query(self, query: _Element, errand: Errand) -> FoundObjects:
         """ITI-18 at P1's index; everything found gets P1's homeCommunityId.
