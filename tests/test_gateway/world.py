@@ -86,11 +86,11 @@ class Faulty:
                 self._talk(secure)
 
     def _talk(self, connection: socket.socket) -> None:
-        self.seen.append(_request(connection))
+        self.seen.append(whole_request(connection))
         self._behaviour(connection)
 
 
-def _request(connection: socket.socket) -> bytes:
+def whole_request(connection: socket.socket) -> bytes:
     """A whole request with Content-Length."""
     data = b""
     while b"\r\n\r\n" not in data:
