@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -13,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from msim_xds.audit.channels import Channel
 from msim_xds.audit.dispatch import Dispatch
+from msim_xds.audit.rounds import Rounds
 from msim_xds.audit.syslog import Sealed, Syslog
 from msim_xds.pauses import Pauses
 
@@ -21,7 +21,7 @@ _log: FilteringBoundLogger = structlog.get_logger()
 _LOOK_S: Final = 1.0
 
 
-class Sender:
+class Sender(Rounds):
     """Tells one repository all that it has not been told, for the length of a with block.
 
     Args:
@@ -42,6 +42,7 @@ class Sender:
         pauses: Pauses,
         feed: str | None = None,
     ) -> None:
+        super().__init__(f"audit-{name}", 0.0)
         self._name = name
         self._feed = feed
         self._dispatch = dispatch
@@ -51,29 +52,6 @@ class Sender:
         self._size = 1  # of the next batch; it doubles while all goes well
         self._failures = 0
         self._arrived: int | None = None
-        self._stopping = threading.Event()
-        # A daemon: what a program that is killed has not sent, the next one sends.
-        self._thread = threading.Thread(target=self._run, name=f"audit-{name}", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End; the batch under way is finished first."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        pause_s = 0.0
-        while not self._stopping.wait(pause_s):
-            try:
-                pause_s = self._round()
-            except Exception as error:  # the database is out of reach; the thread must outlive that
-                _log.warning("audit records not sent", to=self._name, error=type(error).__name__)
-                pause_s = _LOOK_S
 
     def _round(self) -> float:
         """Send one batch, if there is something to send; returns seconds until the next round."""
@@ -86,7 +64,7 @@ class Sender:
         try:
             self._channel.send([self._syslog.message(each) for each in batch])
         except OSError as error:
-            return self._failed(batch, error)
+            return self._refused(batch, error)
         self._size = min(2 * self._size, self._channel.most)
         if self._failures:
             _log.info("audit records arrive again", to=self._name, failures=self._failures)
@@ -96,7 +74,11 @@ class Sender:
         self._arrived = None
         return 0.0
 
-    def _failed(self, batch: Sequence[Sealed], error: OSError) -> float:
+    def _failed(self, error: Exception) -> float:
+        _log.warning("audit records not sent", to=self._name, error=type(error).__name__)
+        return _LOOK_S
+
+    def _refused(self, batch: Sequence[Sealed], error: OSError) -> float:
         """The next attempt is with one record: of one that never gets through all before it arrive, once."""
         self._size = 1
         self._failures += 1

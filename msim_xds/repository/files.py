@@ -27,7 +27,7 @@ from msim_xds.repository.blobs import (
 )
 from msim_xds.repository.keyring import KeyRing
 from msim_xds.repository.sealing import HEADER, key_id, opened
-from msim_xds.repository.spool import Spool, SpoolSink, TakenPart
+from msim_xds.repository.spool import Spool, SpooledStore
 from msim_xds.wire.exchange import StagedPart
 
 _FEW: Final = 8  # a submission's documents are seldom more; threads cost more than they save
@@ -35,7 +35,7 @@ _AT_ONCE: Final = 16
 _SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 
 
-class FileStore:
+class FileStore(SpooledStore):
     """A ``BlobStore`` in a local file system."""
 
     def __init__(self, root: Path, ring: KeyRing | None = None) -> None:
@@ -48,25 +48,9 @@ class FileStore:
             (root / shard).mkdir(mode=0o700, exist_ok=True)
         self._root = str(root)
         self._ring = ring
-        self._spool = Spool(root / "tmp", ring)
+        super().__init__(Spool(root / "tmp", ring))
         _fsync(self._root)
         _fsync(str(root.absolute().parent))
-
-    def stage(self) -> SpoolSink:
-        """Open a sink for one incoming document."""
-        return self._spool.stage()
-
-    def discard(self, part: StagedPart) -> None:
-        """Forget a staged part that was not committed; harmless when it was."""
-        self._spool.discard(part)
-
-    def staged(self, part: StagedPart) -> Iterator[bytes]:
-        """A staged part's octets in chunks; it stays staged. Raises OSError."""
-        return self._spool.chunks(part)
-
-    def take(self, part: StagedPart) -> TakenPart:
-        """A staged part's octets instead of a blob; they are gone when nobody holds them. Raises OSError."""
-        return self._spool.take(part)
 
     def commit(self, parts: Sequence[StagedPart]) -> None:
         """Make staged parts blobs, durable when this returns. Raises OSError."""
@@ -133,14 +117,6 @@ class FileStore:
         """Remove a blob; harmless when it is absent."""
         with suppress(FileNotFoundError):
             os.unlink(self._path(sha256))
-
-    def stale(self, before: datetime) -> Iterator[str]:
-        """Tokens of spooled parts last written before ``before``."""
-        return self._spool.stale(before)
-
-    def remove_stale(self, before: datetime) -> int:
-        """Remove those; returns how many."""
-        return self._spool.remove_stale(before)
 
     def _path(self, sha256: str) -> str:
         return f"{self._root}/{path_of(sha256)}"

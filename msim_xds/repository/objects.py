@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ from msim_xds.repository.blobs import (
 )
 from msim_xds.repository.keyring import KeyRing
 from msim_xds.repository.sealing import HEADER, key_id, opened, sealed_size
-from msim_xds.repository.spool import Spool, SpoolSink, TakenPart
+from msim_xds.repository.spool import Spool, SpooledStore
 from msim_xds.settings import Settings
 from msim_xds.wire.exchange import StagedPart
 
@@ -48,7 +48,7 @@ _RETRY_S: Final = 20
 _UPLOADS: Final = 8
 
 
-class ObjectStore:
+class ObjectStore(SpooledStore):
     """A ``BlobStore`` in a bucket."""
 
     def __init__(self, store: S3Store, spool: Path, ring: KeyRing | None = None) -> None:
@@ -58,7 +58,7 @@ class ObjectStore:
         """
         self._store = store
         self._ring = ring
-        self._spool = Spool(spool, ring)
+        super().__init__(Spool(spool, ring))
 
     @classmethod
     def from_settings(cls, settings: Settings, ring: KeyRing | None = None) -> ObjectStore:
@@ -84,22 +84,6 @@ class ObjectStore:
             config=_credentials(chosen.s3_access_key_file, chosen.s3_secret_key_file),
         )
         return cls(store, settings.data / "spool", ring)
-
-    def stage(self) -> SpoolSink:
-        """Open a sink for one incoming document."""
-        return self._spool.stage()
-
-    def discard(self, part: StagedPart) -> None:
-        """Forget a staged part that was not committed; harmless when it was."""
-        self._spool.discard(part)
-
-    def staged(self, part: StagedPart) -> Iterator[bytes]:
-        """A staged part's octets in chunks; it stays staged. Raises OSError."""
-        return self._spool.chunks(part)
-
-    def take(self, part: StagedPart) -> TakenPart:
-        """A staged part's octets instead of a blob; they are gone when nobody holds them. Raises OSError."""
-        return self._spool.take(part)
 
     def commit(self, parts: Sequence[StagedPart]) -> None:
         """Upload staged parts, some at a time; durable when this returns. Raises OSError."""
@@ -182,14 +166,6 @@ class ObjectStore:
         """Remove a blob; harmless when it is absent. Raises OSError when the store does not answer."""
         with _as_os_error():
             obstore.delete(self._store, path_of(sha256))  # S3 does not mind an absent object
-
-    def stale(self, before: datetime) -> Iterator[str]:
-        """Tokens of spooled parts last written before ``before``."""
-        return self._spool.stale(before)
-
-    def remove_stale(self, before: datetime) -> int:
-        """Remove those; returns how many."""
-        return self._spool.remove_stale(before)
 
 
 def _credentials(access_key: Path | None, secret_key: Path | None) -> S3Config | None:

@@ -155,3 +155,38 @@ class Spool:
                 os.unlink(f"{self._folder}/{name}")
                 removed += 1
         return removed
+
+
+class SpooledStore:
+    """What one ``BlobStore`` is like another in: documents wait in a spool until they are committed.
+
+    Args:
+        spool: where they wait.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def stage(self) -> SpoolSink:
+        """Open a sink for one incoming document."""
+        return self._spool.stage()
+
+    def discard(self, part: StagedPart) -> None:
+        """Forget a staged part that was not committed; harmless when it was."""
+        self._spool.discard(part)
+
+    def staged(self, part: StagedPart) -> Iterator[bytes]:
+        """A staged part's octets in chunks; it stays staged. Raises OSError."""
+        return self._spool.chunks(part)
+
+    def take(self, part: StagedPart) -> TakenPart:
+        """A staged part's octets instead of a blob; they are gone when nobody holds them. Raises OSError."""
+        return self._spool.take(part)
+
+    def stale(self, before: datetime) -> Iterator[str]:
+        """Tokens of spooled parts last written before ``before``."""
+        return self._spool.stale(before)
+
+    def remove_stale(self, before: datetime) -> int:
+        """Remove those; returns how many."""
+        return self._spool.remove_stale(before)
