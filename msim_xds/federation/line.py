@@ -207,14 +207,12 @@ class Line:
 
     def _exchanged(self, body: bytes, content_type: str, deadline: float) -> _Answered:
         kept = self._kept()
-        if kept is not None:
-            try:
-                return self._exchange(kept, body, content_type, deadline)
-            except _GIVEN_UP:
-                pass  # the partner had closed it; a fresh one will do
-        fresh = self._fresh(deadline)
         try:
-            return self._exchange(fresh, body, content_type, deadline)
+            if kept is not None:
+                with suppress(*_GIVEN_UP):  # the partner had closed it; a fresh one will do
+                    return self._exchange(kept, body, content_type, deadline)
+                _in_time(deadline)  # else it is we who have shut it
+            return self._exchange(self._fresh(deadline), body, content_type, deadline)
         except _BROKEN as error:
             late = time.monotonic() >= deadline
             raise self.unavailable(TimeoutError() if late else error) from None
@@ -226,6 +224,7 @@ class Line:
         try:
             if connection.sock is None:
                 connection.connect()
+            _in_time(deadline)  # before there was a connection nothing could be shut
             sock = connection.sock
             sock.settimeout(self._options.silence_s)
             headers = {
@@ -236,7 +235,7 @@ class Line:
             connection.request("POST", self._path, body, headers)
             response = connection.getresponse()
             if time.monotonic() >= deadline:  # a socket that was shut reads as the end of the headers
-                response.close()
+                response.close()  # which may have the connection's socket
                 raise TimeoutError
             return _Answered(connection, sock, response)
         except BaseException:
@@ -268,6 +267,12 @@ class Line:
             raise self.unavailable(f"it answers HTTP {response.status} ({kind}) and not SOAP")
         if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
             raise self.unavailable("its answer is compressed, which was not asked for")
+
+
+def _in_time(deadline: float) -> None:
+    """Raises TimeoutError when a deadline is over."""
+    if time.monotonic() >= deadline:
+        raise TimeoutError
 
 
 def _is_tls(sock: socket.socket) -> TypeGuard[ssl.SSLSocket]:

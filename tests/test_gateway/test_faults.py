@@ -18,7 +18,7 @@ from tests.support.metadata import RIM, XDS
 from tests.test_delivery import certificates
 from tests.test_gateway.conftest import HOME, CommunityNode
 from tests.test_gateway.test_responding import FAILURE, PARTIAL, RS, SUCCESS, errors, status
-from tests.test_gateway.world import Faulty, gateway, partner_toml
+from tests.test_gateway.world import Faulty, gateway, partner_toml, whole_request
 from tests.test_repository.messages import retrieve, wanted
 from tests.test_server.soap import SOAP, WSA, Response
 
@@ -133,6 +133,37 @@ def test_local_results_are_there_whatever_a_partner_does(tmp_path: Path, name: s
         assert seen == code
         assert "community bad" in context
         assert words in context
+
+
+def after_one_answer(behaviour: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
+    def behave(connection: socket.socket) -> None:
+        connection.sendall(whole(found("")))
+        whole_request(connection)
+        behaviour(connection)
+
+    return behave
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_same_on_a_connection_that_was_kept(tmp_path: Path, name: str) -> None:
+    behaviour, code, words = TABLE[name]
+    limits = partner_toml("bad", THEIRS, "{}", f"deadline_s = {DEADLINE_S}", LIMITS)
+    with (
+        Faulty(after_one_answer(behaviour)) as partner,
+        gateway(tmp_path, limits.replace("{}", partner.url)) as here,
+    ):
+        assert errors(ask(here)[0]) == []
+        answer, took = ask(here)
+        assert took < LATE_S
+        if name == "closes":  # a connection that was given up: another one does
+            assert errors(answer) == []
+            return
+        ((seen, context, _),) = errors(answer)
+        assert seen == code
+        assert words in context
+        assert "internal" not in context
+        time.sleep(0.2)  # whoever would ask again after the deadline has done so
+        assert len(partner.seen) == 1
 
 
 def test_a_partner_that_refuses_connections(tmp_path: Path) -> None:

@@ -91,17 +91,24 @@ class Faulty:
 
 
 def whole_request(connection: socket.socket) -> bytes:
-    """A whole request with Content-Length."""
+    """A whole request with Content-Length. Raises ConnectionError where it breaks off."""
     data = b""
     while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
+        data += _some(connection)
     head, _, body = data.partition(b"\r\n\r\n")
     length = next(
         int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
     )
     while len(body) < length:
-        body += connection.recv(65536)
+        body += _some(connection)
     return head + b"\r\n\r\n" + body
+
+
+def _some(connection: socket.socket) -> bytes:
+    octets = connection.recv(65536)
+    if not octets:
+        raise ConnectionError
+    return octets
 
 
 def partner_toml(name: str, home: str, url: str, more: str = "", tables: str = "") -> str:
