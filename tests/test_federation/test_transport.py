@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from threading import Event, Thread
 
 import pytest
 
@@ -165,11 +169,74 @@ def test_silence_ends(peer: Peer, spool: Spool) -> None:
     assert "does not answer in time" in str(caught.value)
 
 
-def test_a_trickle_ends_at_the_deadline(peer: Peer, spool: Spool) -> None:
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/soap+xml\r\n"
+
+
+@contextmanager
+def dripping(first: bytes, drop: bytes) -> Iterator[str]:
+    """A server that answers with ``first`` and then, without an end, ``drop`` every 50 ms; its authority."""
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.recv(65536)
+                self.request.sendall(first)
+                while not ended.wait(0.05):
+                    self.request.sendall(drop)
+
+    ended = Event()
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
+        finally:
+            ended.set()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "first", "drop", "words"),
+    [
+        ("http", b"", b"H", "it does not answer in time"),
+        ("http", HEAD, b"X-More: 1\r\n", "it does not answer in time"),
+        ("http", HEAD + b"\r\n", b" ", "its answer takes over 0.4 s"),  # the connection's end is the body's
+        ("http", HEAD + b"Content-Length: 9999\r\n\r\n", b" ", "its answer takes over 0.4 s"),
+        ("http", HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", "its answer takes over 0.4 s"),
+        ("https", b"\x16\x03\x03\x40\x00", b"\x00", "it does not answer in time"),  # a record of 16 KiB
+    ],
+)
+def test_a_trickle_ends_at_the_deadline_wherever_it_is(
+    spool: Spool, scheme: str, first: bytes, drop: bytes, words: str
+) -> None:
+    options = Options(deadline_s=0.4)
+    started = time.monotonic()
+    with (
+        dripping(first, drop) as authority,
+        Channel(f"{scheme}://{authority}/", options) as channel,
+        pytest.raises(RemoteUnavailable) as caught,
+    ):
+        channel.post(ITI_18, b"<Envelope/>", [], spool)
+    assert words in str(caught.value)
+    assert caught.value.sent
+    assert 0.4 <= time.monotonic() - started < 3
+
+
+def test_a_deadline_holds_for_one_exchange(peer: Peer, spool: Spool) -> None:
     peer.reply = Reply(ANSWER)
+    with Channel(peer.url, Options(deadline_s=0.5)) as channel:
+        for _ in range(2):  # on a connection that is kept
+            assert channel.post(ITI_18, b"<Envelope/>", [], spool).root == ANSWER
+            time.sleep(0.3)
+
+
+def test_without_time_nothing_is_sent(peer: Peer, spool: Spool) -> None:
     with Channel(peer.url, Options(deadline_s=0.0)) as channel, pytest.raises(RemoteUnavailable) as caught:
         channel.post(ITI_18, b"<Envelope/>", [], spool)
-    assert "takes over 0 s" in str(caught.value)
+    assert "it does not answer in time" in str(caught.value)
+    assert not caught.value.sent
+    assert peer.received == []
 
 
 @pytest.mark.parametrize(
