@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 _CHUNK: Final = 256 * 1024
+_SIDE_BY_SIDE: Final = 8  # repositories asked at a time for one retrieval
+_LATE: Final = "it does not answer in time"
+_AHEAD_S: Final = 0.5  # at most; to be done before the gateway gives up and takes nothing of what has come
 _ADHOC_QUERY: Final = f"{{{RIM}}}AdhocQuery"
 _SLOT: Final = f"{{{RIM}}}Slot"
 #: What zeep makes an envelope of; the query itself takes its place.
@@ -76,6 +80,14 @@ class _Acting(NamedTuple):
     provider: Provider
     worker: str
     options: Options
+
+
+class _Part(NamedTuple):
+    """What comes of one repository; its documents lie in a directory of their own."""
+
+    documents: Sequence[StreamedDocument]
+    findings: Sequence[Finding]
+    directory: TemporaryDirectory[str]
 
 
 class P1Community:
@@ -125,31 +137,37 @@ class P1Community:
         return FoundObjects(answer.status, answer.findings, found_objects(answer.elements))
 
     def retrieve(self, wanted: Sequence[Wanted], errand: Errand) -> FoundDocuments:
-        """ITI-43 at each repository, one after the other; the documents are spooled before this returns.
+        """ITI-43 at all repositories side by side; the documents are spooled before this returns.
+
+        What a repository does not deliver in time, or not at all, hides nothing of the others.
 
         Raises:
             RemoteError: the caller cannot be named to P1, or P1 issues no assertion.
         """
+        errand = _earlier(errand)
         caller = errand.request.caller
         acting = self._acting(errand, as_written(caller.patient) if caller is not None else "")
+        parts: dict[str, list[Wanted]] = {}
+        for each in wanted:
+            parts.setdefault(each.repository_unique_id, []).append(each)
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory = TemporaryDirectory(prefix="p1-", dir=self._spool)
-        findings: list[Finding] = []
-        documents: list[StreamedDocument] = []
+        pool = ThreadPoolExecutor(min(len(parts), _SIDE_BY_SIDE), "p1-repository")
+        asked = {pool.submit(self._from, part, acting, errand): part for part in parts.values()}
+        pool.shutdown(wait=False)
+        done, late = wait(asked, errand.deadline - time.monotonic())
+        for future in late:
+            if not future.cancel():
+                future.add_done_callback(_let_go)
         try:
-            for repository in dict.fromkeys(each.repository_unique_id for each in wanted):
-                part = [each for each in wanted if each.repository_unique_id == repository]
-                found, told = self._from(part, acting, Path(directory.name), errand)
-                documents += found
-                findings += told
+            answers = [future.result() for future in asked if future in done]
         except BaseException:
-            directory.cleanup()
+            for future in done:
+                _let_go(future)
             raise
-        status = ResponseStatus.SUCCESS
-        if findings:
-            status = ResponseStatus.PARTIAL_SUCCESS if documents else ResponseStatus.FAILURE
-        room = sum(each.size or 0 for each in documents)
-        return FoundDocuments(status, findings, documents, room, directory.cleanup)
+        unanswered = [
+            _undelivered(each, _LATE) for future in asked if future in late for each in asked[future]
+        ]
+        return _together(answers, unanswered)
 
     def _found(self, query: _Element, options: Options, errand: Errand) -> QueryAnswer:
         url = self._settings.base + self._settings.iti18
@@ -164,22 +182,31 @@ class P1Community:
         sent.answered(answer.status, answer.findings)
         return answer
 
-    def _from(
-        self, part: Sequence[Wanted], acting: _Acting, directory: Path, errand: Errand
-    ) -> tuple[list[StreamedDocument], list[Finding]]:
+    def _from(self, part: Sequence[Wanted], acting: _Acting, errand: Errand) -> _Part:
         """The documents of one repository. What goes wrong there is said of these documents alone."""
+        directory = TemporaryDirectory(prefix="p1-", dir=self._spool)
+        try:
+            return _Part(*self._retrieved(part, acting, Path(directory.name), errand), directory)
+        except BaseException:
+            directory.cleanup()
+            raise
+
+    def _retrieved(
+        self, part: Sequence[Wanted], acting: _Acting, directory: Path, errand: Errand
+    ) -> tuple[Sequence[StreamedDocument], Sequence[Finding]]:
         requests = [DocumentRequest(each.repository_unique_id, each.document_unique_id) for each in part]
         try:
-            url = self._addresses.find(part[0].repository_unique_id, acting.provider)
+            asking = replace(acting.provider, options=self._in_time(acting.provider.options, errand))
+            url = self._addresses.find(part[0].repository_unique_id, asking)
             in_time = self._in_time(acting.options, errand)
             copy = of_receiver(acting.provider, acting.worker) if self._settings.audit else None
             sent = Onward(errand.request, ITI_43, url, undelivered(part), None, copy)
             with sent.failing(), DocumentConsumer("", url, in_time) as consumer:
                 answer = consumer.retrieve(requests, directory)
         except AddressUnknown as error:
-            return [], [_undelivered(each, "XDSUnknownRepositoryId", str(error)) for each in part]
+            return [], [_undelivered(each, str(error), "XDSUnknownRepositoryId") for each in part]
         except RemoteError as error:
-            return [], [_undelivered(each, "XDSRepositoryError", str(error)) for each in part]
+            return [], [_undelivered(each, str(error)) for each in part]
         by_id = {each.document_unique_id: each for each in part}
         found = [
             _streamed(by_id[document.document_unique_id], document)
@@ -250,10 +277,38 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _undelivered(wanted: Wanted, code: str, problem: str) -> Finding:
+def _earlier(errand: Errand) -> Errand:
+    """The same, to be done a little before the gateway gives up: it would take nothing of what has come."""
+    left = errand.deadline - time.monotonic()
+    return replace(errand, deadline=errand.deadline - min(_AHEAD_S, left / 10))
+
+
+def _let_go(future: Future[_Part]) -> None:
+    """Remove the documents of a repository for which nobody waits any more."""
+    if future.exception() is None:
+        future.result().directory.cleanup()
+
+
+def _together(parts: Sequence[_Part], unanswered: Sequence[Finding]) -> FoundDocuments:
+    documents = [document for part in parts for document in part.documents]
+    findings = [*(finding for part in parts for finding in part.findings), *unanswered]
+    status = ResponseStatus.SUCCESS
+    if findings:
+        status = ResponseStatus.PARTIAL_SUCCESS if documents else ResponseStatus.FAILURE
+    room = sum(each.size or 0 for each in documents)
+
+    def close() -> None:
+        for part in parts:
+            part.directory.cleanup()
+
+    return FoundDocuments(status, findings, documents, room, close)
+
+
+def _undelivered(wanted: Wanted, problem: str, code: str = "XDSRepositoryError") -> Finding:
     return Finding(
         code,
         problem,
+        place=f"repository {wanted.repository_unique_id}",
         attribute="DocumentUniqueId",
         seen=wanted.document_unique_id,
         location=wanted.document_unique_id,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -48,6 +51,16 @@ def community(double: Double, directory: Path, **changes: Any) -> P1Community:
 def assertion(worker: str = WORKER) -> bytes:
     name = "urn:oasis:names:tc:SAML:attribute:subject-id"
     return sign(draft(attributes=statement(attribute(name, worker.replace("&", "&amp;"))))).encode()
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Whether it holds within the time."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def errand(patient: str = "", proof: bytes | None = None, seconds: float = 30.0) -> Errand:
@@ -123,6 +136,50 @@ def test_documents_come_from_the_provider_whose_address_p1_knows(double: Double,
     assert "unknown repository 1.2.3" in finding.problem
     found.close()
     assert list((tmp_path / "p1-spool").iterdir()) == []
+
+
+@pytest.mark.parametrize("hanging_first", [True, False])
+def test_a_repository_that_hangs_hides_nothing_of_the_others(
+    double: Double, tmp_path: Path, *, hanging_first: bool
+) -> None:
+    patient = new_patient()
+    good = Wanted(HOME, REPOSITORY, put_at_provider(double, patient))
+    hung = Wanted(HOME, "1.2.3", "4.5.6")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts, and says nothing
+        addresses = {"1.2.3": f"http://127.0.0.1:{silent.getsockname()[1]}/"}
+        made = community(double, tmp_path, repositories=addresses)
+        wanted = [hung, good] if hanging_first else [good, hung]
+        asking = errand(patient, seconds=2)
+        found = made.retrieve(wanted, asking)
+        assert time.monotonic() < asking.deadline
+    assert found.status is ResponseStatus.PARTIAL_SUCCESS
+    assert [(each.wanted, b"".join(each.chunks)) for each in found.documents] == [(good, b"hello")]
+    (finding,) = found.findings
+    assert (finding.code, finding.location) == ("XDSRepositoryError", "4.5.6")
+    assert "repository 1.2.3" in finding.code_context
+    assert "does not answer in time" in finding.code_context
+    found.close()
+    assert eventually(lambda: list((tmp_path / "p1-spool").iterdir()) == [])
+
+
+def test_an_address_book_that_hangs_hides_nothing_of_the_others(double: Double, tmp_path: Path) -> None:
+    patient = new_patient()
+    good = Wanted(HOME, REPOSITORY, put_at_provider(double, patient))
+    made = community(double, tmp_path, repositories={REPOSITORY: double.addresses[REPOSITORY]})
+    over = Event()
+
+    def hang(path: str) -> None:
+        if path.endswith("DostepowychWS"):
+            over.wait(10)
+
+    double.before_answer = hang
+    asking = errand(patient, seconds=2)
+    found = made.retrieve([Wanted(HOME, "1.2.3", "4.5.6"), good], asking)
+    assert time.monotonic() < asking.deadline
+    over.set()
+    assert [each.wanted for each in found.documents] == [good]
+    assert [each.location for each in found.findings] == ["4.5.6"]
+    found.close()
 
 
 def test_what_p1_is_asked_is_recorded(double: Double, tmp_path: Path, database_url: str) -> None:
