@@ -49,6 +49,10 @@ class NotAsked(RemoteUnavailable):
         super().__init__(url, reason, sent=False)
 
 
+class Unusable(RemoteUnavailable):
+    """The other server has answered in good order, but this request cannot go on with what it says."""
+
+
 class RemoteFault(RemoteError):
     """The other server answered with a SOAP fault.
 

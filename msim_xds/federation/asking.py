@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from msim_xds.federation.answers import RemoteUnavailable, payload
+from msim_xds.federation.answers import NotAsked, RemoteUnavailable, payload
+from msim_xds.federation.community import Errand
 from msim_xds.federation.line import Line, Reply
 from msim_xds.ihe.transactions import Transaction
 from msim_xds.settings import LimitSettings
@@ -62,6 +63,17 @@ def ask(
         RemoteUnavailable: there is none, or none that can be used.
     """
     return payload(whole(post(line, row, body, deadline, assertion), line, limits), row, line.url)
+
+
+def assertion_of(errand: Errand, demand: str, line: Line) -> bytes:
+    """What goes along of the caller's, by a partner's ``assertion``: never, pass or require; empty for none.
+
+    Raises:
+        NotAsked: it must, and none came.
+    """
+    if demand == "require" and not errand.assertion:
+        raise NotAsked(line.url, "it wants the caller's assertion, and none came")
+    return b"" if demand == "never" else errand.assertion
 
 
 def whole(reply: Reply, line: Line, limits: LimitSettings) -> bytes:

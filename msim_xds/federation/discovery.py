@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import isodate
 from lxml import etree
 
-from msim_xds.federation.answers import RemoteUnavailable
-from msim_xds.federation.asking import ask
+from msim_xds.federation.answers import Unusable
+from msim_xds.federation.asking import ask, assertion_of
 from msim_xds.federation.community import Correlation, Errand
 from msim_xds.federation.line import Line
 from msim_xds.federation.onward import Onward
@@ -78,8 +78,10 @@ class Discovery:
         """The patient's ids there, one for each of its communities that knows the patient.
 
         Raises:
+            NotAsked: it wants the caller's assertion, and none came.
             RemoteFault: it answers with a SOAP fault.
-            RemoteUnavailable: it gives no answer, or offers several patients for one.
+            RemoteUnavailable: it gives no answer.
+            Unusable: it offers several patients for one, wants to know more, or says that it has no answer.
         """
         now = self._clock()
         moment = int(now.timestamp())
@@ -92,16 +94,16 @@ class Discovery:
         return [Correlation(each.home, each.external) for each in known]
 
     def _ask(self, patient: str, errand: Errand, now: datetime) -> tuple[list[Known], timedelta]:
+        assertion = assertion_of(errand, self._table.assertion, self._line)
         person = self._people.person(patient)
         query = messages.query(patient, person, self._home, self._table.homes[0], now)
-        assertion = b"" if self._table.assertion == "never" else errand.assertion
         sent = Onward(errand.request, ITI_55, self._line.url, NOTHING_KNOWN, query)
         with sent.failing():
             answer = ask(self._line, ITI_55, [etree.tostring(query)], errand.deadline, assertion, _LIMITS)
             try:
                 candidates = messages.read_answer(answer)
             except ValueError as error:
-                raise RemoteUnavailable(self._line.url, str(error)) from None
+                raise Unusable(self._line.url, str(error)) from None
         sent.answered(ResponseStatus.SUCCESS, ())
         return self._chosen(candidates), min(_time_to_live(answer, now), self._longest)
 
@@ -113,7 +115,7 @@ class Discovery:
                 continue
             known = Known(candidate.home, cx(candidate.identifier))
             if found.setdefault(candidate.home, known) != known:
-                raise RemoteUnavailable(self._line.url, "it offers several patients for this one")
+                raise Unusable(self._line.url, "it offers several patients for this one")
         return list(found.values())
 
 

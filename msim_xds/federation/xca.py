@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 from lxml import etree
 
 from msim_xds.federation.answers import (
-    NotAsked,
     RegistryAnswer,
     RemoteUnavailable,
+    Unusable,
     document_responses,
     payload,
     registry_answer,
 )
-from msim_xds.federation.asking import post, whole
+from msim_xds.federation.asking import assertion_of, post, whole
 from msim_xds.federation.community import (
     Errand,
     FoundDocuments,
@@ -113,7 +113,7 @@ class XcaCommunity:
             RemoteError: no answer, or none that can be used.
         """
         line = self._retrieve_line
-        assertion = self._assertion(errand, line)
+        assertion = assertion_of(errand, self.table.assertion, line)
         sent = Onward(errand.request, ITI_39, line.url, undelivered(wanted))
         as_mtom = self.table.retrieve_form == "mtom"
         with sent.failing():
@@ -137,7 +137,7 @@ class XcaCommunity:
     def _ask(self, query: _Element, errand: Errand) -> FoundObjects:
         line = self._query_line
         body = [etree.tostring(query, with_tail=False)]
-        assertion = self._assertion(errand, line)
+        assertion = assertion_of(errand, self.table.assertion, line)
         sent = Onward(errand.request, ITI_38, line.url, errand.request.concerns, query)
         with sent.failing():
             root = whole(post(line, ITI_38, body, errand.deadline, assertion), line, self._query_limits)
@@ -153,7 +153,7 @@ class XcaCommunity:
         if members is None:
             return FoundObjects(answer.status, answer.findings)
         if len(members) > self.table.limits.objects:
-            raise RemoteUnavailable(url, f"its answer has over {self.table.limits.objects} objects")
+            raise Unusable(url, f"its answer has over {self.table.limits.objects} objects")
         return FoundObjects(answer.status, answer.findings, found_objects(members))
 
     def _delivered(
@@ -165,13 +165,6 @@ class XcaCommunity:
         incoming = self._opened(reply, line)
         element = payload(incoming.root, ITI_39, line.url)
         return registry_answer(element, line.url), self._documents(element, incoming, reply, wanted)
-
-    def _assertion(self, errand: Errand, line: Line) -> bytes:
-        """What goes along of the caller's. Raises NotAsked where it must and there is none."""
-        demand = self.table.assertion
-        if demand == "require" and not errand.assertion:
-            raise NotAsked(line.url, "it wants the caller's assertion, and none came")
-        return b"" if demand == "never" else errand.assertion
 
     def _translated(self, query: _Element, errand: Errand) -> Iterator[_Element]:
         """The query for each id that the patient has there; the rest of it is unchanged."""

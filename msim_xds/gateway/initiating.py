@@ -50,7 +50,6 @@ class InitiatingGateway:
     def __init__(self, settings: Settings, query: Handler, deliver: Deliver, neighbours: Neighbours) -> None:
         self._home = settings.registry.home_community_id
         self._homes = frozenset([self._home, *settings.gateway.further_homes])
-        self._known = self._homes | neighbours.by_home.keys()
         self._repository = settings.repository.unique_id
         self._limits = settings.limits
         self._nothing_found = settings.gateway.nothing_found
@@ -68,7 +67,7 @@ class InitiatingGateway:
         read = query_reader.read(request.body, self._offered, self._limits)
         request.concerns = Concerns(read.patients)
         query = asked(request.body)
-        problem = query_problem(query, self._known, _QUERY)
+        problem = query_problem(query, self._known(), _QUERY)
         if problem is not None:
             raise Refused([problem])
         members = self._members(query.home)
@@ -117,6 +116,10 @@ class InitiatingGateway:
         request.concerns = delivery.concerns(wanted)
         return retrieved.answer()
 
+    def _known(self) -> frozenset[str]:
+        """The homeCommunityIds that are answered for today."""
+        return self._homes | self._neighbours.homes()
+
     def _members(self, home: str) -> Iterable[Neighbour]:
         """Which other communities are asked."""
         if not home:
@@ -149,11 +152,13 @@ class InitiatingGateway:
                 continue
             member = self._neighbours.of(each.home or "")
             if member is None:
-                known = self._known if each.home is None else self._homes
+                known = self._known() if each.home is None else self._homes
                 problem = retrieve_problem(each, known, _RETRIEVE)
                 problems += [] if problem is None else [problem]
                 continue
-            elsewhere.setdefault(member.community.name, (member, []))[1].append(each)
+            group = elsewhere.setdefault(member.community.name, (member, []))[1]
+            if each not in group:  # its octets come by once
+                group.append(each)
         return here, elsewhere, problems
 
 

@@ -56,8 +56,8 @@ class Merged:
             self._findings += [] if said.problem is None else [said.problem]
             return
         self._take(said.answer.status, said.answer.findings)
-        if said.answer.status is ResponseStatus.FAILURE and not said.answer.findings:
-            self._findings.append(_wordless(said.community))
+        if said.answer.status is not ResponseStatus.SUCCESS and not errors(said.answer.findings):
+            self._findings.append(_wordless(said.community, said.answer.status))
         missing: list[str] = []
         foreign: list[str] = []
         for thing in said.answer.objects:
@@ -74,11 +74,12 @@ class Merged:
             adhoc_query_response(status, self._findings, self._objects, limit), status, self._findings
         )
 
-    def _take(self, status: ResponseStatus, findings: Iterable[Finding]) -> None:
+    def _take(self, status: ResponseStatus, findings: Sequence[Finding]) -> None:
         """That a patient is unknown somewhere is no error of the whole (ITI TF-2 3.18.4.1.3)."""
         left = [each for each in findings if each.code != _UNKNOWN_PATIENT]
         self._findings += left
-        self._succeeded |= status is not ResponseStatus.FAILURE or not errors(left)
+        dropped = len(left) < len(findings)
+        self._succeeded |= status is not ResponseStatus.FAILURE or (dropped and not errors(left))
 
     def _add_object(
         self, community: Community, thing: FoundObject, missing: list[str], foreign: list[str]
@@ -135,11 +136,10 @@ class RetrievedAll:
             new = NewIds(document.new_repository_unique_id, document.new_document_unique_id)
             if each is not None:
                 delivery.add(each, document.mime_type, document.size, document.chunks, new)
-        named = {finding.location for finding in said.answer.findings}
-        if left and not errors(said.answer.findings):
-            delivery.findings += [
-                _silent(said.community, each) for each in left.values() if each.unique_id not in named
-            ]
+        delivery.findings += [
+            _silent(said.community, each)
+            for each in _unexplained(left.values(), said.answer.findings, wanted)
+        ]
 
     def answer(self) -> Answer:
         """All of it; closing the answer closes every connection."""
@@ -165,13 +165,28 @@ def _untaken(community: Community, code: str, problem: str, ids: Sequence[str]) 
     )
 
 
-def _wordless(community: Community) -> Finding:
+def _wordless(community: Community, status: ResponseStatus) -> Finding:
+    whole = status is ResponseStatus.FAILURE
     return Finding(
         "XDSRegistryError",
-        "the community refused the query and gave no reason",
+        f"the community refused {'the query' if whole else 'a part of the query'} and gave no reason",
         place=f"community {community.name}",
         source=_QUERY,
     )
+
+
+def _unexplained(
+    missing: Iterable[Wanted], findings: Sequence[Finding], wanted: Sequence[Wanted]
+) -> list[Wanted]:
+    """Documents of which nothing is said; an error that names none of those asked for is about all."""
+    if any(not any(_names(each, one) for one in wanted) for each in errors(findings)):
+        return []
+    return [one for one in missing if not any(_names(each, one) for each in findings)]
+
+
+def _names(finding: Finding, wanted: Wanted) -> bool:
+    """Whether it is about this document; the id is in location or in codeContext (ITI TF-2 3.39.4.1.3)."""
+    return wanted.unique_id in finding.location or wanted.unique_id in finding.problem
 
 
 def _silent(community: Community, wanted: Wanted) -> Finding:

@@ -14,7 +14,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from msim_xds.federation.answers import NotAsked, RemoteError, RemoteFault, RemoteUnavailable
+from msim_xds.federation.answers import NotAsked, RemoteError, RemoteFault, RemoteUnavailable, Unusable
 from msim_xds.federation.community import Community, Errand
 from msim_xds.findings import Finding
 from msim_xds.gateway.breaker import Breaker
@@ -83,6 +83,10 @@ class Neighbours:
         today = self._today()
         return [member for member in self._members if member.is_valid(today)]
 
+    def homes(self) -> frozenset[str]:
+        """Their homeCommunityIds."""
+        return frozenset(home for member in self.valid() for home in member.community.homes)
+
     def of(self, home: str) -> Neighbour | None:
         """Who answers for a homeCommunityId today."""
         member = self.by_home.get(home)
@@ -136,7 +140,7 @@ def _asked(member: Neighbour, ask: _Ask[T], errand: Errand) -> T:
     except NotAsked:
         member.breaker.unused()
         raise
-    except RemoteFault:
+    except (RemoteFault, Unusable):
         member.breaker.succeeded()  # it is there, though it does not like the request
         raise
     except BaseException:
@@ -159,7 +163,8 @@ def _said(
             return Said(community, None, unavailable(community, "it does not answer in time", section))
         reason = "it does not answer in time"
     except RemoteFault as error:
-        reason = error.said
+        _log.warning("community answers with a fault", community=community.name, code=error.code)
+        return Said(community, None, _unavailable(community, error.said, section))
     except RemoteUnavailable as error:
         reason = error.reason
     except RemoteError as error:
@@ -177,8 +182,15 @@ def _discard(discard: Callable[[T], None], future: Future[T]) -> None:
 
 
 def unavailable(community: Community, reason: str, section: str) -> Finding:
-    """That a community gives no usable answer (ITI TF-2 3.18.4.1.3; codeContext names it)."""
+    """That a community gives no usable answer, and a line in the log that says so."""
     _log.warning("community unavailable", community=community.name, reason=reason)
+    return _unavailable(community, reason, section)
+
+
+def _unavailable(community: Community, reason: str, section: str) -> Finding:
+    """The same without a line in the log, for words of others, in which a patient may be named
+    (ITI TF-2 3.18.4.1.3; codeContext names the community).
+    """
     return Finding(
         "XDSUnavailableCommunity",
         reason,

@@ -301,6 +301,9 @@ def read_answer(message: _Element) -> tuple[Candidate, ...]:
         )
         raise ValueError(f"it finds no patients: {accepted or '-'} {outcome or '-'} {told}".rstrip())
     events = message.findall(path("controlActProcess/subject/registrationEvent"))
+    more = "controlActProcess/reasonOf/detectedIssueEvent/triggerFor/actOrderRequired/code/@code"
+    if not events and (wanted := attribute(message, more)):  # ITI TF-2 3.55.4.2.3, case 3
+        raise ValueError(f"it wants to know more of the patient: {wanted}")
     return tuple(_candidate(event) for event in events)
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from cheroot import wsgi
 from lxml import etree
 
 from msim_xds.app import open_identity
-from msim_xds.federation.answers import RemoteFault, RemoteUnavailable
+from msim_xds.federation.answers import NotAsked, RemoteFault, RemoteUnavailable, Unusable
 from msim_xds.federation.community import Correlation, Errand
 from msim_xds.federation.discovery import Discovery
 from msim_xds.federation.partners import LoadedPartner, PartnerTable, PatientTable
@@ -109,9 +109,9 @@ def served(app: WsgiApplication) -> Iterator[str]:
         thread.join()
 
 
-def errand(seconds: float = 20) -> Errand:
+def errand(seconds: float = 20, assertion: bytes = b"") -> Errand:
     request = Request(ITI_18, etree.Element("x"), Addressing(""))
-    return Errand(request, b"", time.monotonic() + seconds)
+    return Errand(request, assertion, time.monotonic() + seconds)
 
 
 class World:
@@ -122,7 +122,13 @@ class World:
         self.now = datetime(2026, 9, 14, 12, tzinfo=UTC)
         self.opened: list[Discovery] = []
 
-    def discovery(self, url: str, home: str = NORTH, remember_days: int = 30) -> Discovery:
+    def discovery(
+        self,
+        url: str,
+        home: str = NORTH,
+        remember_days: int = 30,
+        assertion: Literal["never", "pass", "require"] = "pass",
+    ) -> Discovery:
         endpoint = url + Endpoint.RESPONDING_GATEWAY
         table = PartnerTable(
             name="north",
@@ -130,6 +136,7 @@ class World:
             query_url=endpoint,
             plain_http=True,
             silence_s=5,
+            assertion=assertion,
             patients=PatientTable(discovery_url=endpoint, remember_days=remember_days),
         )
         made = Discovery(
@@ -259,8 +266,48 @@ class TestOddAnswers:
 
     def test_several_patients_are_none(self, world: World, peer: Peer) -> None:
         peer.reply = answering(subject("1"), subject("2"))
-        with pytest.raises(RemoteUnavailable, match="offers several patients for this one"):
+        with pytest.raises(Unusable, match="offers several patients for this one"):
             world.discovery(peer.url).find(PATIENT, errand())
+
+    def test_more_is_wanted(self, world: World, peer: Peer) -> None:
+        peer.reply = answering(
+            '<reasonOf typeCode="RSON"><detectedIssueEvent><triggerFor><actOrderRequired>'
+            '<code code="PatientAddressRequested"/></actOrderRequired></triggerFor></detectedIssueEvent>'
+            "</reasonOf>",
+            time_to_live="P1D",
+        )
+        discovery = world.discovery(peer.url)
+        for _ in range(2):
+            with pytest.raises(Unusable, match="wants to know more of the patient: PatientAddressRequested"):
+                discovery.find(PATIENT, errand())
+        assert len(peer.received) == 2  # nothing of it is remembered
+
+    def test_the_assertion_that_it_wants(self, world: World, peer: Peer) -> None:
+        peer.reply = answering(subject("1"))
+        discovery = world.discovery(peer.url, assertion="require")
+        with pytest.raises(NotAsked, match="caller's assertion"):
+            discovery.find(PATIENT, errand())
+        assert peer.received == []
+        discovery.find(
+            PATIENT, errand(assertion=b"<a:Assertion xmlns:a='urn:oasis:names:tc:SAML:2.0:assertion'/>")
+        )
+        assert b"<a:Assertion" in peer.received[0].body
+
+    def test_one_patient_who_is_not_clear_keeps_nobody_else_from_being_asked_for(
+        self, tmp_path: Path, peer: Peer
+    ) -> None:
+        peer.reply = answering(subject("1"), subject("2"))
+        (tmp_path / "partners.toml").write_text(
+            f'[[community]]\nname = "north"\nhomes = ["{NORTH}"]\nquery_url = "{peer.url}"\n'
+            f'plain_http = true\npatients.discovery_url = "{peer.url}"\n'
+        )
+        settings = {"partners": tmp_path / "partners.toml", "breaker_failures": 1}
+        ours = open_community(tmp_path / "ours", "", gateway=settings)
+        for _ in range(3):
+            answer = ours.ask(Endpoint.INITIATING_GATEWAY, "RegistryStoredQuery", queries.find_documents())
+            assert b"offers several patients for this one" in answer.body
+        ours.close()
+        assert len(peer.received) == 3
 
     def test_the_same_patient_twice_is_one(self, world: World, peer: Peer) -> None:
         peer.reply = answering(subject("1"), subject("1"))
@@ -269,7 +316,7 @@ class TestOddAnswers:
 
     def test_an_error(self, world: World, peer: Peer) -> None:
         peer.reply = answering(ack="AE")
-        with pytest.raises(RemoteUnavailable, match="finds no patients: AE OK"):
+        with pytest.raises(Unusable, match="finds no patients: AE OK"):
             world.discovery(peer.url).find(PATIENT, errand())
 
     @pytest.mark.parametrize(

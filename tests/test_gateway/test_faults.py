@@ -292,6 +292,9 @@ RELATED = 'multipart/related; type="application/xop+xml"; start="<root@x>"; boun
 CONTENT = bytes(range(256)) * 16_000  # several of the pieces in which documents are passed on
 
 
+MOST = len(CONTENT) + 65536
+
+
 def fetch(here: CommunityNode, own: str) -> Response:
     requests = (wanted(metadata.REPOSITORY, own, HOME), wanted("1.9", UID, THEIRS))
     return here.ask(Endpoint.INITIATING_GATEWAY, "RetrieveDocumentSet", retrieve(*requests))
@@ -306,8 +309,17 @@ def fetch(here: CommunityNode, own: str) -> Response:
             send(whole(delivered(CONTENT)[:200], RELATED)),
             "breaks off|connection|terminat|incomplete|Unexpected",
         ),
-        (hang, "does not answer in time"),
         (send(whole(FAULT, code="500 Oops")), "out of order"),
+        (hang, "does not answer in time"),
+        (drip, "does not answer in time"),
+        (drip_body, "does not answer in time"),
+        (send(), "connection"),
+        (send(b"\x00\xff" * 2000), "connection"),
+        (send(whole(b"<html/>", "text/html")), "not SOAP"),
+        (send(whole(b"<a")), "broken"),
+        (send(whole(soap("<x/>"))), "no answer of ITI-39"),
+        (endless, f"over {MOST} bytes"),
+        (send(whole(delivered(CONTENT + bytes(65536)), RELATED)), f"over {MOST} bytes"),
     ],
 )
 def test_own_document_is_there_whatever_a_partner_says(
@@ -315,7 +327,12 @@ def test_own_document_is_there_whatever_a_partner_says(
 ) -> None:
     with (
         Faulty(behaviour) as partner,
-        gateway(tmp_path, partner_toml("p", THEIRS, partner.url, f"deadline_s = {DEADLINE_S}")) as here,
+        gateway(
+            tmp_path,
+            partner_toml(
+                "p", THEIRS, partner.url, f"deadline_s = {DEADLINE_S}", f"limits.retrieve_bytes = {MOST}"
+            ),
+        ) as here,
     ):
         answer = fetch(here, here.publish(b"<own/>"))
         assert status(answer) == PARTIAL
@@ -351,13 +368,30 @@ def stall(connection: socket.socket) -> None:
     connection.recv(1)
 
 
-@pytest.mark.parametrize("behaviour", [cut, cut_chunked, stall])
+def drip_document(connection: socket.socket) -> None:
+    cut(connection)
+    for _ in range(200):
+        connection.sendall(b"x")
+        time.sleep(0.05)
+
+
+def too_large(connection: socket.socket) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {RELATED}\r\n\r\n"
+    connection.sendall(head.encode() + delivered(CONTENT * 2))
+
+
+BOUNDS = f"limits = {{ document_bytes = {len(CONTENT)} }}"
+
+
+@pytest.mark.parametrize("behaviour", [cut, cut_chunked, stall, drip_document, too_large])
 def test_a_document_that_breaks_off_never_looks_whole(
     tmp_path: Path, behaviour: Callable[[socket.socket], None]
 ) -> None:
     with (
         Faulty(behaviour) as partner,
-        gateway(tmp_path, partner_toml("p", THEIRS, partner.url, "silence_s = 0.5")) as here,
+        gateway(
+            tmp_path, partner_toml("p", THEIRS, partner.url, "silence_s = 0.5\ntransfer_s = 1", BOUNDS)
+        ) as here,
         pytest.raises(RemoteUnavailable),
     ):
         fetch(here, here.publish(b"<own/>"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,16 @@ def after_a_hint(body: bytes, content_type: str) -> bytes:
 FRAMINGS = [with_length, until_the_end, as_of_old, in_chunks, after_a_hint]
 
 
+def transport(folder: Path, secure: bool) -> tuple[str, ssl.SSLContext | None]:
+    """What a partner's table says of TLS, and the partner's side of it."""
+    if not secure:
+        return "", None
+    authority = certificates.authority(folder)
+    return f'tls = {{ authorities = "{authority}" }}', certificates.server(
+        certificates.certificate(folder, "partner", 1)
+    )
+
+
 def found_there(here: CommunityNode) -> list[str]:
     answer, _ = ask(here)
     assert (status(answer), errors(answer)) == (SUCCESS, [])
@@ -64,9 +75,7 @@ def found_there(here: CommunityNode) -> list[str]:
 @pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("framing", FRAMINGS)
 def test_queries(tmp_path: Path, framing: Framing, secure: bool) -> None:
-    authority = certificates.authority(tmp_path)
-    context = certificates.server(certificates.certificate(tmp_path, "partner", 1)) if secure else None
-    tables = f'tls = {{ authorities = "{authority}" }}' if secure else ""
+    tables, context = transport(tmp_path, secure)
     reference = REF.format(f' home="{THEIRS}"')
     with (
         Faulty(send(framing(found(reference), "application/soap+xml")), context) as partner,
@@ -88,18 +97,21 @@ def test_documents(tmp_path: Path, framing: Framing) -> None:
             assert answer.parts()[1][1] == CONTENT
 
 
-def test_a_kept_connection_is_used_again(tmp_path: Path) -> None:
-    def twice(connection: socket.socket) -> None:
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_kept_connection_is_used_again(tmp_path: Path, secure: bool) -> None:
+    def thrice(connection: socket.socket) -> None:
         answer = with_length(found(""), "application/soap+xml")
-        connection.sendall(answer)
-        whole_request(connection)
+        for _ in range(2):
+            connection.sendall(answer)
+            whole_request(connection)
         connection.sendall(answer)
 
+    tables, context = transport(tmp_path, secure)
     with (
-        Faulty(twice) as partner,
-        gateway(tmp_path, partner_toml("p", THEIRS, partner.url)) as here,
+        Faulty(thrice, context) as partner,
+        gateway(tmp_path, partner_toml("p", THEIRS, partner.url, tables=tables)) as here,
     ):
-        assert [found_there(here) for _ in range(2)] == [[], []]
+        assert [found_there(here) for _ in range(3)] == [[], [], []]
         assert len(partner.seen) == 1  # of its connections
 
 
