@@ -45,7 +45,7 @@ class AccessSettings(BaseModel):
         """Nothing that looks like protection may be without effect."""
         for name in ("requests_per_s", "concurrent"):
             if getattr(self, name) is not None and self.systems is None:
-                raise ValueError(f"access.{name}: needs access.systems, by which systems are told apart")
+                raise ValueError(f"{name}: needs access.systems, by which systems are told apart")
         if self.burst is not None and self.requests_per_s is None:
-            raise ValueError("access.burst: needs access.requests_per_s")
+            raise ValueError("burst: needs access.requests_per_s")
         return self

@@ -125,7 +125,7 @@ class AuditSettings(BaseModel):
     def _names_are_unique(self) -> Self:
         twice = [name for name, n in Counter(each.name for each in self.repositories).items() if n > 1]
         if twice:
-            raise ValueError(f"audit.repositories: two have the name {twice[0]!r}")
+            raise ValueError(f"repositories: two have the name {twice[0]!r}")
         return self
 
     def key_in(self, data: Path) -> Path:

@@ -89,21 +89,18 @@ class TlsSettings(BaseModel):
         """Nothing that looks like protection may be without effect."""
         asked = self.client_certificates is not ClientCertificates.OFF
         for wrong, problem in (
-            (self.key and not self.certificate, "tls.key: needs tls.certificate"),
-            (asked and not self.certificate, "tls.client_certificates: needs tls.certificate"),
-            (asked and not self.client_ca, "tls.client_certificates: needs tls.client_ca"),
-            (
-                self.client_ca and not asked,
-                "tls.client_ca: needs tls.client_certificates",
-            ),
-            (self.crl and not asked, "tls.crl: needs tls.client_certificates"),
+            (self.key and not self.certificate, "key: needs tls.certificate"),
+            (asked and not self.certificate, "client_certificates: needs tls.certificate"),
+            (asked and not self.client_ca, "client_certificates: needs tls.client_ca"),
+            (self.client_ca and not asked, "client_ca: needs tls.client_certificates"),
+            (self.crl and not asked, "crl: needs tls.client_certificates"),
             (
                 self.client_certificate_header and self.certificate,
-                "tls.client_certificate_header: is for a proxy that ends TLS; tls.certificate ends it here",
+                "client_certificate_header: is for a proxy that ends TLS; tls.certificate ends it here",
             ),
             (
                 self.trusted_proxies and not self.client_certificate_header,
-                "tls.trusted_proxies: needs tls.client_certificate_header",
+                "trusted_proxies: needs tls.client_certificate_header",
             ),
         ):
             if wrong:

@@ -226,11 +226,11 @@ def test_a_key_with_a_passphrase_is_an_error(site: Site, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"key": "k"}, "tls.key: needs tls.certificate"),
-        ({"client_certificates": "required"}, "tls.client_certificates: needs tls.certificate"),
+        ({"key": "k"}, " key: needs tls.certificate"),
+        ({"client_certificates": "required"}, " client_certificates: needs tls.certificate"),
         ({"certificate": "c", "client_certificates": "optional"}, "needs tls.client_ca"),
-        ({"certificate": "c", "client_ca": ["a"]}, "tls.client_ca: needs tls.client_certificates"),
-        ({"certificate": "c", "crl": ["a"]}, "tls.crl: needs tls.client_certificates"),
+        ({"certificate": "c", "client_ca": ["a"]}, "client_ca: needs tls.client_certificates"),
+        ({"certificate": "c", "crl": ["a"]}, " crl: needs tls.client_certificates"),
         ({"certificate": "c", "client_certificate_header": "X-C"}, "is for a proxy"),
         ({"trusted_proxies": ["10.0.0.0/8"]}, "needs tls.client_certificate_header"),
         ({"client_certificate_header": "X C"}, "pattern"),

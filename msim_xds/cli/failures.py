@@ -1,7 +1,7 @@
 """What a person is told when a command cannot do its work: one or a few lines, what is wrong and what to do.
 
 Exit codes: 0 done; 1 the answer is no (refused, findings, damage); 2 it could not be tried (usage, settings,
-no connection).
+no connection). ``verify-signature`` has one of its own.
 """
 
 from __future__ import annotations
@@ -30,18 +30,17 @@ def explain(error: Exception) -> Failure | None:
     from msim_xds.database.engine import SchemaMismatch
     from msim_xds.federation.answers import RemoteFault, RemoteUnavailable
     from msim_xds.federation.transport import UnreadableDocument
+    from msim_xds.mistakes import told
 
     if isinstance(error, Failure):
         return error
     if isinstance(error, ValidationError):
-        lines = [f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg']}" for each in error.errors()]
+        lines = [f"{'.'.join(map(str, each['loc'])) or 'settings'}: {told(each)}" for each in error.errors()]
         return Failure("\n".join(["These settings are wrong (`msim-xds settings` lists all):", *lines]))
     if isinstance(error, RemoteFault):
         return Failure(str(error), REFUSED)
-    if isinstance(error, RemoteUnavailable):
-        return Failure(f"{error}\nIs the server running, and is --url its address?")
-    if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
-        return Failure(f"{error.filename or error}: {error.strerror or 'no such file'}")
-    if isinstance(error, SchemaMismatch | UnreadableDocument | OSError | ValueError):
+    if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError) and error.filename:
+        return Failure(f"{error.filename}: {error.strerror}")
+    if isinstance(error, RemoteUnavailable | SchemaMismatch | UnreadableDocument | OSError | ValueError):
         return Failure(str(error))
     return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,6 +45,19 @@ class StatusChoice(StrEnum):
     ALL = "all"
 
 
+@contextmanager
+def _server(url: str) -> Iterator[Partner]:
+    """The server of --url. Raises Failure when it gives no answer."""
+    from msim_xds.cli.partner import Partner
+    from msim_xds.federation.answers import RemoteUnavailable
+
+    with Partner(url) as partner:
+        try:
+            yield partner
+        except RemoteUnavailable as error:
+            raise Failure(f"{error}\nIs the server running, and is --url its address?") from None
+
+
 def submit(
     files: Annotated[list[Path], typer.Argument(help="CDA documents; any other files with --patient.")],
     url: Url,
@@ -72,7 +86,6 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Publish documents (ITI-41). Metadata comes from options, else the CDA header, else defaults."""
-    from msim_xds.cli.partner import Partner
     from msim_xds.cli.publication import Wishes, prepare
     from msim_xds.importer.publication import code_from_text
 
@@ -96,7 +109,7 @@ def submit(
     )
     publications = [prepare(path, wishes) for path in files]
     outcomes: list[Outcome] = []
-    with Partner(url) as partner:
+    with _server(url) as partner:
         try:
             with progress("Submitting") as bar:
                 for publication in bar.track(publications):
@@ -184,7 +197,6 @@ def query(
     as_json: Json = False,
 ) -> None:
     """Find a patient's documents (ITI-18 FindDocuments)."""
-    from msim_xds.cli.partner import Partner
     from msim_xds.ihe.names import Status
 
     lists = {
@@ -201,7 +213,7 @@ def query(
     times = {"CreationTimeFrom": since, "CreationTimeTo": until}
     parameters.update({_ENTRY + name: time for name, time in times.items() if time})
     statuses = [each for each in Status if status in (StatusChoice.ALL, each.name.lower())]
-    with Partner(url) as partner:
+    with _server(url) as partner:
         found = partner.find(patient, parameters, statuses)
         with progress("Reading entries") as bar:
             entries = list(bar.track(partner.entries(found), total=len(found)))
@@ -262,13 +274,11 @@ def retrieve(
     output: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
 ) -> None:
     """Fetch a document's octets (ITI-43), checked against the registered hash."""
-    from msim_xds.cli.partner import Partner
-
     if output is None and sys.stdout.isatty():
         raise Failure(
             "give --output FILE, or send standard output elsewhere: documents are not for terminals"
         )
-    with Partner(url) as partner, TemporaryDirectory(prefix="msim-xds-") as directory:
+    with _server(url) as partner, TemporaryDirectory(prefix="msim-xds-") as directory:
         entry = None if repository else _registered(partner, unique_id)
         home = repository or (entry.repository_unique_id if entry else None) or ""
         document = partner.retrieve(home, unique_id, Path(directory))

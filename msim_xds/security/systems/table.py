@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, Self
 
 import structlog
 from cryptography import x509
@@ -18,6 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from msim_xds.ihe.transactions import TRANSACTIONS
 from msim_xds.metadata.institution import institution
+from msim_xds.mistakes import told
 from msim_xds.security.systems.identity import (
     FINGERPRINT,
     SAN_KINDS,
@@ -29,6 +30,9 @@ from msim_xds.security.systems.identity import (
     spelt,
 )
 from msim_xds.wire.exchange import System, SystemKind
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -218,8 +222,8 @@ def _rows(name: str) -> list[str]:
     return [row.name for row in TRANSACTIONS if name in (row.name, row.name.split()[0])]
 
 
-def _told(path: Path, text: str, error: Any) -> str:  # noqa: ANN401  # pydantic's ErrorDetails
-    where, message = error["loc"], error["msg"].removeprefix("Value error, ")
+def _told(path: Path, text: str, error: ErrorDetails) -> str:
+    where, message = error["loc"], told(error)
     if len(where) < 2:
         return f"access.systems: {path}: {'.'.join(map(str, where)) or 'the file'}: {message}"
     inner = ".".join(str(part + 1) if isinstance(part, int) else part for part in where[2:])
