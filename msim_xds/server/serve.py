@@ -191,6 +191,8 @@ def _serve_granian(settings: Settings, target: str) -> None:
         log_level=LogLevels.error,
         log_dictconfig={"loggers": {}},
     )
+    if server.uds is None:
+        listen(server.host, server.port).close()  # Granian would share the port with a server that has it
     granian.on_startup(lambda: _greet(settings))
     os.register_at_fork(after_in_child=_as_worker)
     granian.serve()

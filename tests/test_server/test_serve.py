@@ -77,6 +77,13 @@ class Running:
     def output(self) -> str:
         return self._output.read_text()
 
+    def wait_for(self, line: str, times: int = 1) -> None:
+        """Until it has printed so many such lines."""
+        deadline = time.monotonic() + 30
+        while self.output.count(line) < times:
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.02)
+
     def connect(self) -> socket.socket:
         uds = self.settings.server.uds
         if uds is None:
@@ -184,10 +191,10 @@ def test_stalled_clients_hold_up_nobody(running: Running) -> None:
     stalled = [running.connect() for _ in range(40)]
     for connection in stalled:
         connection.sendall(
-            b"POST /xds/registry HTTP/1.1\r\nHost: x\r\nContent-Type: application/soap+xml\r\n"
+            b"POST /xds/registry HTTP/1.1\r\nHost: stalled\r\nContent-Type: application/soap+xml\r\n"
             b"Content-Length: 5000\r\n\r\n<"
         )
-    time.sleep(0.2)
+    running.wait_for("a stalled request has come", len(stalled))
     begun = time.monotonic()
     assert running.request("POST", REGISTRY, envelope()).status == 200
     assert time.monotonic() - begun < 2
@@ -215,7 +222,7 @@ def test_stop_lets_requests_finish(running: Running) -> None:
         target=lambda: answers.append(running.request("POST", REGISTRY, envelope(message_id="slow")))
     )
     thread.start()
-    time.sleep(0.4)
+    running.wait_for("a slow query has come")
     status = running.stop()
     thread.join()
     assert [answer.status for answer in answers] == [200]
@@ -227,6 +234,20 @@ def test_stop_lets_requests_finish(running: Running) -> None:
 
 def test_start_says_where_it_listens(running: Running) -> None:
     assert f"http://127.0.0.1:{running.port}" in running.output
+
+
+def test_an_address_in_use_is_an_error_that_names_it(running: Running) -> None:
+    """Also that of a server of the same kind, which the system would let it share."""
+    settings = running.settings.model_dump_json()
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, settings], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("OSError: ")
+    assert "Address already in use" in last
+    assert "127.0.0.1" in last
+    assert str(running.port) in last
 
 
 def test_unix_socket_and_workers(start: Start, tmp_path: Path) -> None:
