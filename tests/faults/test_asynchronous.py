@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.test_crash import make_submission
+from tests.faults.test_crash import Submission, make_submission
 from tests.support.metadata import REPOSITORY
 from tests.support.paths import REGISTRY
 from tests.support.paths import REPOSITORY as REPOSITORY_PATH
@@ -26,6 +26,7 @@ from tests.test_server.soap import QUERY, QUERY_ACTION, RETRIEVE_ACTION, WSA, en
 #: Pauses that tests can wait for.
 FAST = {"FIRST_PAUSE_S": "0.1", "LONGEST_PAUSE_S": "1", "TIMEOUT_S": "5", "LEASE_S": "2", "ATTEMPTS": "100"}
 _LATE_S = 10
+_SOURCES = 40
 
 
 def reply_to(url: str) -> str:
@@ -135,8 +136,7 @@ def test_kill_while_answers_are_sent(database_url: str, tmp_path: Path) -> None:
 
 def test_kill_during_submissions_leaves_nobody_without_an_answer(database_url: str, tmp_path: Path) -> None:
     """Every 202 is followed by Success. Where the connection broke, the retry brings it."""
-    source = random.Random(3)
-    submissions = {f"urn:uuid:{number}": make_submission(source) for number in range(120)}
+    submissions: dict[str, Submission] = {}
     with Receiver() as receiver, serving(tmp_path, database_url, workers=2) as server:
         accepted: set[str] = set()
 
@@ -146,14 +146,23 @@ def test_kill_during_submissions_leaves_nobody_without_an_answer(database_url: s
                 accept(server, REPOSITORY_PATH, message)
                 accepted.add(message_id)
 
-        with ThreadPoolExecutor(40) as pool:
-            jobs = [pool.submit(submit, message_id) for message_id in submissions]
-            while len(accepted) < 40:
+        def submit_until_it_breaks(source: int) -> None:
+            for number in itertools.count():
+                message_id = f"urn:uuid:{source}-{number}"
+                submissions[message_id] = make_submission(random.Random(message_id))
+                submit(message_id)
+                if message_id not in accepted:
+                    return
+
+        with ThreadPoolExecutor(_SOURCES) as pool:
+            jobs = [pool.submit(submit_until_it_breaks, source) for source in range(_SOURCES)]
+            end = time.monotonic() + 60
+            while len(accepted) < _SOURCES and time.monotonic() < end:
                 time.sleep(0.001)
             server.kill()
             for job in jobs:
                 job.result()
-        assert 40 <= len(accepted) < len(submissions)
+        assert _SOURCES <= len(accepted) == len(submissions) - _SOURCES
         server.start()
 
         def answered() -> dict[str | None, bool]:

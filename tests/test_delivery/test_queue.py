@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +9,10 @@ from dataclasses import fields
 
 import pytest
 import structlog
+from sqlalchemy import update
 
 from msim_xds.database.engine import Database
+from msim_xds.database.queue_schema import delivery
 from msim_xds.database.queues import State
 from msim_xds.delivery.queue import Delivery, DeliveryQueue, NewDelivery, QueueFull
 from msim_xds.delivery_settings import DeliverySettings
@@ -19,9 +20,15 @@ from msim_xds.settings import DatabaseSettings
 from tests.test_delivery.conftest import ANSWER, clock, to
 
 
-def short(database: Database, lease_s: float = 0.2) -> DeliveryQueue:
-    """A queue of a process whose work is taken over soon."""
-    return DeliveryQueue(database, DeliverySettings(lease_s=lease_s), clock)
+def another(database: Database) -> DeliveryQueue:
+    """The queue of a process whose work is taken over after a minute."""
+    return DeliveryQueue(database, DeliverySettings(lease_s=60), clock)
+
+
+def pass_time(database: Database, seconds: int) -> None:
+    """For the rows: all that is due later comes so much nearer."""
+    with database.write() as connection:
+        connection.execute(update(delivery).values(due_at=delivery.c.due_at - seconds * 1000))
 
 
 def claimed(queue: DeliveryQueue, *busy: str) -> Delivery:
@@ -56,14 +63,14 @@ def test_delivered_is_forgotten(queue: DeliveryQueue) -> None:
     assert queue.rows() == []
 
 
-def test_postponed_is_due_again_after_its_pause(queue: DeliveryQueue) -> None:
+def test_postponed_is_due_again_after_its_pause(queue: DeliveryQueue, database: Database) -> None:
     queue.add(ANSWER)
-    queue.postpone(claimed(queue), 0.3, "HTTP 500")
+    queue.postpone(claimed(queue), 300, "HTTP 500")
     (row,) = queue.rows()
     assert (row.state, row.attempts, row.last_error, row.payload) == (State.WAITING, 1, "HTTP 500", b"")
     assert queue.claim(()) is None
-    assert queue.next_due_s(()) == pytest.approx(0.3, abs=0.2)
-    time.sleep(0.35)
+    assert queue.next_due_s(()) == pytest.approx(300, abs=60)
+    pass_time(database, 300)
     assert claimed(queue).attempts == 2
 
 
@@ -99,7 +106,7 @@ def test_drop(queue: DeliveryQueue) -> None:
 
 
 def test_open_row_falls_due_with_what_is_kept_unless_completed(database: Database) -> None:
-    queue = short(database)
+    queue = another(database)
     lost, done = queue.open(to("a", b"unknown")), queue.open(to("b", b"unknown"))
     assert not queue.news.is_set()
     assert [row.state for row in queue.rows()] == [State.OPEN, State.OPEN]
@@ -107,7 +114,7 @@ def test_open_row_falls_due_with_what_is_kept_unless_completed(database: Databas
     assert queue.complete(done, b"<answer/>") is True
     assert queue.news.is_set()
     assert claimed(queue).payload == b"<answer/>"
-    time.sleep(0.25)  # nobody renews: the process is dead
+    pass_time(database, 60)  # nobody renews: the process is dead
     row = claimed(queue, "b")
     assert (row.id, row.payload) == (lost, b"unknown")
     assert queue.complete(lost, b"<answer/>") is False
@@ -115,26 +122,26 @@ def test_open_row_falls_due_with_what_is_kept_unless_completed(database: Databas
 
 
 def test_renewed_rows_stay_with_their_process(database: Database) -> None:
-    queue, other = short(database), short(database)
+    queue, other = another(database), another(database)
     queue.open(to("a"))
     queue.add(to("b"))
     claimed(queue)
     for _ in range(4):
-        time.sleep(0.1)
+        pass_time(database, 30)
         queue.renew()
         assert other.claim(()) is None
     for row in queue.rows():
         queue.let_go(row.id)
     queue.renew()
-    time.sleep(0.25)
+    pass_time(database, 60)
     assert {claimed(other).host, claimed(other).host} == {"a", "b"}
 
 
 def test_who_has_lost_a_row_changes_nothing_in_it(database: Database) -> None:
-    slow, other = short(database), short(database, 60)
+    slow, other = another(database), another(database)
     slow.add(ANSWER)
     lost = claimed(slow)
-    time.sleep(0.25)
+    pass_time(database, 60)
     taken = claimed(other)
     assert (taken.id, taken.attempts) == (lost.id, 2)
     outcomes: list[Callable[[], None]] = [

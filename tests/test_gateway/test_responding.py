@@ -38,6 +38,11 @@ def status(answer: Response) -> str:
     return element.get("status", "")
 
 
+def entries(answer: Response) -> list[str | None]:
+    """Their ids."""
+    return [each.get("id") for each in answer.xml().iter(f"{{{RIM}}}ExtrinsicObject")]
+
+
 def query(community: CommunityNode, payload: bytes) -> Response:
     return community.ask(Endpoint.RESPONDING_GATEWAY, "CrossGatewayQuery", payload)
 
@@ -140,9 +145,14 @@ def test_location_as_the_framework_words_it(with_both: CommunityNode) -> None:
 
 def test_registry_behind_it_is_asked_as_itself(community: CommunityNode) -> None:
     """The same query at both endpoints finds the same, but only the gateway demands a home."""
-    payload = by_id(community.publish(CONTENT), "")
-    direct = community.ask(Endpoint.REGISTRY, "RegistryStoredQuery", payload)
-    assert status(direct) == SUCCESS
+    unique_id = community.publish(CONTENT)
+    direct = community.ask(Endpoint.REGISTRY, "RegistryStoredQuery", by_id(unique_id, ""))
+    through = query(community, by_id(unique_id, HOME))
+    assert status(direct) == status(through) == SUCCESS
+    (found,) = entries(direct)
+    assert entries(through) == [found]
+    ((code, _, _),) = errors(query(community, by_id(unique_id, "")))
+    assert code == "XDSMissingHomeCommunityId"
 
 
 @pytest.mark.parametrize(

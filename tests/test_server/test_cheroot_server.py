@@ -252,7 +252,12 @@ def test_handshakes_under_way_end_with_the_server(serve: Serve) -> None:
     served = serve()
     with plain(served.port) as connection:
         connection.sendall(b"\x16")
-        time.sleep(0.3)
+        handshakes = served.server._handshakes
+        assert handshakes is not None
+        deadline = time.monotonic() + 10
+        while not handshakes._running:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         served.server.stop()
         assert is_closed(connection)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
+from lxml import etree
 
 from msim_xds.ihe.names import QUERY as QUERY_NS
 from msim_xds.ihe.names import RS, SOAP, SOAP11, WSA
@@ -131,10 +132,12 @@ def test_registry_takes_no_documents(app: WsgiApplication, server: Server) -> No
     assert not server.requests
 
 
-def test_chunked_request(app: WsgiApplication) -> None:
+def test_chunked_request(app: WsgiApplication, server: Server) -> None:
     chunked = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
-    answer = post(app, REGISTRY, envelope(), SIMPLE, chunked)
-    assert answer.status == 200
+    assert post(app, REGISTRY, envelope(), SIMPLE, chunked).status == 200
+    assert post(app, REGISTRY, envelope(), SIMPLE).status == 200
+    in_chunks, whole = (etree.tostring(each.body) for each in server.requests)
+    assert in_chunks == whole
 
 
 def test_inline_document_is_left_in_the_payload(app: WsgiApplication, server: Server) -> None:
