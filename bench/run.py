@@ -1,4 +1,4 @@
-"""Loads, measures and prints every figure of docs/performance.md, with one command.
+"""Loads, measures and prints the figures of docs/performance.md, part by part.
 
     make bench
     .venv/bin/python -m bench.run --limit DIR --only cpu,flat --large 100000
@@ -74,7 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--limit", type=Path, default=Path(limit) if limit else None, help="folder of the thinnest server"
     )
-    parser.add_argument("--only", default="cpu,flat,big,import", help="parts, separated by commas")
+    parser.add_argument("--only", default="cpu,flat,big,import", help="of cpu, flat, big, import, security, federation, signatures, beside, separated by commas")
     parser.add_argument("--small", type=int, default=10_000, help="entries of the small store of 'flat'")
     parser.add_argument("--large", type=int, default=1_000_000, help="entries of the large store of 'flat'")
     parser.add_argument("--document-mib", type=int, default=1024, help="size of the document of 'big'")

@@ -1,4 +1,4 @@
-"""The composition root: the only module that sees everything.
+"""The composition root: the only module that wires stores, services and handlers together.
 
 ``create_app(settings)`` is a plain WSGI callable that can be mounted, measured and tested in process.
 """

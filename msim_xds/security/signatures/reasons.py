@@ -170,7 +170,7 @@ REASONS: Final[Mapping[str, Wording]] = {
         "certyfikat jest ważny od {date}; podpis jest wcześniejszy",
     ),
     "weak": Wording(
-        "{algorithm} proved nothing any more from {date} on", "{algorithm} nie stanowi dowodu od {date}"
+        "{algorithm} has proved nothing since {date}", "{algorithm} nie stanowi dowodu od {date}"
     ),
     "weak-always": Wording("{algorithm} proves nothing", "{algorithm} nie stanowi dowodu"),
     "stamps-out-of-order": Wording(
