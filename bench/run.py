@@ -74,7 +74,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--limit", type=Path, default=Path(limit) if limit else None, help="folder of the thinnest server"
     )
-    parser.add_argument("--only", default="cpu,flat,big,import", help="of cpu, flat, big, import, security, federation, signatures, beside, separated by commas")
+    parser.add_argument(
+        "--only",
+        default="cpu,flat,big,import",
+        help="of cpu, flat, big, import, security, federation, signatures, beside, separated by commas",
+    )
     parser.add_argument("--small", type=int, default=10_000, help="entries of the small store of 'flat'")
     parser.add_argument("--large", type=int, default=1_000_000, help="entries of the large store of 'flat'")
     parser.add_argument("--document-mib", type=int, default=1024, help="size of the document of 'big'")

@@ -12,7 +12,7 @@ import typer
 
 from msim_xds.cli.console import finding_rows, print_json, print_table, say
 from msim_xds.cli.failures import REFUSED, Failure
-from msim_xds.cli.local import Config, Json, load_settings
+from msim_xds.cli.local import Config, Json, Profile, load_settings
 from msim_xds.ihe.names import LCM, SOAP, WSA, XDS
 
 if TYPE_CHECKING:
@@ -47,13 +47,6 @@ class TransactionChoice(StrEnum):
     ITI_92 = "ITI-92"
 
 
-class ProfileChoice(StrEnum):
-    """IHE's letter, or with the Polish tolerances."""
-
-    IHE = "ihe"
-    PL = "pl"
-
-
 class Checked(NamedTuple):
     """What is wrong with a message, and by the rules of which transaction."""
 
@@ -69,7 +62,7 @@ def check(
         TransactionChoice | None,
         typer.Option(help="Judge by this.", show_default="wsa:Action, else what the message holds"),
     ] = None,
-    profile: Annotated[ProfileChoice | None, typer.Option(help="Instead of validation.profile.")] = None,
+    profile: Annotated[Profile | None, typer.Option(help="Instead of validation.profile.")] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:

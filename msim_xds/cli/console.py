@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from msim_xds.findings import Finding
@@ -83,6 +84,18 @@ def progress(description: str) -> Any:  # noqa: ANN401  # rich is loaded only wh
     console = Console(stderr=True)
     columns = (TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def counted(description: str, things: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar, by a function that is told how many things are done, and of how many."""
+    with progress(description) as bar:
+        task = bar.add_task(things, total=None)
+
+        def count(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield count
 
 
 def finding_rows(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from msim_xds.cli.console import print_json, print_table, progress, say
+from msim_xds.cli.console import counted, print_json, print_table, say
 from msim_xds.cli.failures import REFUSED, Failure
 from msim_xds.cli.local import Config, Data, Json, load_settings, open_ledger
 from msim_xds.cli.remote import cx_option
 
 if TYPE_CHECKING:
     from msim_xds.importer.progress import Progress
-    from msim_xds.importer.running import Summary, Watch
+    from msim_xds.importer.running import Summary
     from msim_xds.settings import Settings
 
 #: So that one prepares while another waits for its turn to register.
@@ -68,8 +66,12 @@ def import_archive(
     options = Options(settings.validation.profile, cx_option(patient), source_id, history)
     order = Order(source, report or _report(settings, source), options)
     # Its processes record what they do each for itself; what they leave is sealed at the end.
-    with open_ledger(settings, "msim-xds import"), _watched() as watch:
+    with open_ledger(settings, "msim-xds import"), counted("Importing", "submissions") as count:
         jobs = jobs or (os.cpu_count() or 1) + _MORE_JOBS_THAN_CPUS
+
+        def watch(state: Progress, total: int) -> None:
+            count(state.position, total)
+
         summary = run(settings, order, open_services, jobs, again=again, watch=watch)
     _print_summary(summary, as_json=as_json)
     if summary.progress.refused:
@@ -80,17 +82,6 @@ def _report(settings: Settings, source: Path) -> Path:
     """Beside the data, by the source's name; another source of that name has another report."""
     key = hashlib.sha256(str(source.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return settings.data / "imports" / f"{source.resolve().name}-{key}.jsonl"
-
-
-@contextmanager
-def _watched() -> Iterator[Watch]:
-    with progress("Importing") as bar:
-        task = bar.add_task("submissions", total=None)
-
-        def watch(state: Progress, total: int) -> None:
-            bar.update(task, completed=state.position, total=total)
-
-        yield watch
 
 
 def _print_summary(summary: Summary, *, as_json: bool) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from msim_xds.cli.console import print_json, print_table, progress, say
+from msim_xds.cli.console import counted, print_json, print_table, say
 from msim_xds.cli.failures import REFUSED, Failure
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ Data = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+class Profile(StrEnum):
+    """IHE's letter, or with what is particular to Polish documents."""
+
+    IHE = "ihe"
+    PL = "pl"
+
+
 def load_settings(config: Path | None, data: Path | None, **sections: Mapping[str, object]) -> Settings:
     """Settings in force; options that are None leave file and environment alone."""
     from msim_xds import settings
@@ -40,6 +48,18 @@ def load_settings(config: Path | None, data: Path | None, **sections: Mapping[st
         return settings.load(config, **options)
     except FileNotFoundError:
         raise Failure(f"--config {config}: no such file") from None
+
+
+def existing_settings(config: Path | None, data: Path | None, *, documents: bool = False) -> Settings:
+    """Settings in force, of a server that has been started or migrated before.
+
+    With ``documents`` they are needed too, and not only the database. Raises Failure when there is none.
+    """
+    settings = load_settings(config, data)
+    is_elsewhere = settings.database.url and (settings.repository.store or not documents)
+    if not settings.data.is_dir() and not is_elsewhere:
+        raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
+    return settings
 
 
 def serve(
@@ -89,23 +109,13 @@ def fsck(
     from msim_xds.repository.blobs import open_store
     from msim_xds.repository.index import DocumentIndex
 
-    settings = load_settings(config, data)
-    if not settings.data.is_dir() and not (settings.database.url and settings.repository.store):
-        raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
+    settings = existing_settings(config, data, documents=True)
     before = datetime.now(UTC) - timedelta(seconds=settings.repository.orphan_age_s)
-    with open_database(settings) as database, progress("Checking documents") as bar:
+    with open_database(settings) as database, counted("Checking documents", "documents") as count:
         database.check_schema()
         store = open_store(settings)
         index = DocumentIndex(lambda: datetime.now(UTC), store)
-        task = bar.add_task("documents", total=None)
-        report = scrub.check(
-            store,
-            index,
-            database,
-            settings.repository.unique_id,
-            before,
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        report = scrub.check(store, index, database, settings.repository.unique_id, before, count)
         cleaned = scrub.clean(store, index, database, before) if clean else None
     _print_report(report, cleaned, as_json=as_json)
     if not report.is_sound:
@@ -200,9 +210,7 @@ def open_registry(config: Path | None, data: Path | None) -> Iterator[tuple[Sett
     Raises:
         Failure: there is none.
     """
-    settings = load_settings(config, data)
-    if not settings.data.is_dir() and not settings.database.url:
-        raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
+    settings = existing_settings(config, data)
     with open_database(settings) as database:
         database.check_schema()
         yield settings, database

@@ -58,7 +58,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="IHE XDS.b Document Registry and Repository. `msim-xds demo` shows what it does.",
-    epilog="Exit codes: 0 done, 1 refused or damaged, 2 could not be tried; 3 of verify-signature: a file that it refuses.",
+    epilog="Exit codes: 0 done, 1 refused or damaged, 2 could not be tried, 3 no file to verify.",
 )
 
 for command in (

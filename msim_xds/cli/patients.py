@@ -11,7 +11,7 @@ import typer
 
 from msim_xds.cli.console import print_json, print_table, progress, say, say_findings
 from msim_xds.cli.failures import IMPOSSIBLE, REFUSED, Failure
-from msim_xds.cli.local import Config, Data, Json, load_settings, open_ledger
+from msim_xds.cli.local import Config, Data, Json, existing_settings, open_ledger
 
 if TYPE_CHECKING:
     from msim_xds.audit.operators import Ledger
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from msim_xds.metadata.identity import Announcement, Demographics, Given, Merge
     from msim_xds.registry.identity import PatientIdentity
     from msim_xds.registry.patients import Listed
-    from msim_xds.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The patients that the registry knows.", rich_markup_mode=None)
 
@@ -35,7 +34,7 @@ def list_(data: Data = None, config: Config = None, as_json: Json = False) -> No
     """Show every patient: announced, only met in submissions, or merged into another."""
     from msim_xds.app import open_identity
 
-    with open_identity(_settings(data, config)) as identity:
+    with open_identity(existing_settings(config, data)) as identity:
         if as_json:
             print_json([_as_json(each) for each in identity.listed()])
         else:
@@ -247,16 +246,9 @@ class _Recorded:
 def _recorded(data: Path | None, config: Path | None, command: str) -> Iterator[_Recorded]:
     from msim_xds.app import open_identity
 
-    settings = _settings(data, config)
+    settings = existing_settings(config, data)
     with open_identity(settings) as identity, open_ledger(settings, f"msim-xds patients {command}") as ledger:
         yield _Recorded(identity, ledger)
-
-
-def _settings(data: Path | None, config: Path | None) -> Settings:
-    settings = load_settings(config, data)
-    if not settings.data.is_dir() and not settings.database.url:
-        raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
-    return settings
 
 
 @contextmanager

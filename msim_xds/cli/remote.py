@@ -15,6 +15,7 @@ import typer
 
 from msim_xds.cli.console import print_json, print_record, print_table, progress, say, say_findings
 from msim_xds.cli.failures import IMPOSSIBLE, REFUSED, Failure
+from msim_xds.cli.local import Json, Profile
 
 if TYPE_CHECKING:
     from msim_xds.cli.partner import Outcome, Partner
@@ -25,16 +26,8 @@ if TYPE_CHECKING:
 _ENTRY: Final = "$XDSDocumentEntry"
 
 Url = Annotated[str, typer.Option(help="The server, such as http://127.0.0.1:8080.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CodeOption = Annotated[str | None, typer.Option(metavar="CODE^^SCHEME[^^NAME]", show_default=False)]
 Codes = Annotated[list[str] | None, typer.Option(metavar="CODE^^SCHEME", help="May be repeated.")]
-
-
-class Profile(StrEnum):
-    """IHE's letter, or the Polish documents' own guide."""
-
-    IHE = "ihe"
-    PL = "pl"
 
 
 class StatusChoice(StrEnum):

@@ -12,7 +12,7 @@ import typer
 
 from msim_xds.cli.console import print_json, print_table, say, say_findings
 from msim_xds.cli.failures import REFUSED, Failure
-from msim_xds.cli.local import Config, Data, Json, load_settings, open_database, open_ledger
+from msim_xds.cli.local import Config, Data, Json, existing_settings, open_database, open_ledger
 
 if TYPE_CHECKING:
     from msim_xds.audit.operators import Ledger
@@ -73,9 +73,7 @@ def _withdrawal(config: Path | None, data: Path | None) -> Iterator[tuple[Withdr
     from msim_xds.repository.removal import DocumentRemoval
     from msim_xds.repository.withdrawal import Withdrawal
 
-    settings = load_settings(config, data)
-    if not settings.data.is_dir() and not (settings.database.url and settings.repository.store):
-        raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
+    settings = existing_settings(config, data, documents=True)
     with open_database(settings) as database:
         database.check_schema()
         store = open_store(settings)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from msim_xds.cli import pending
-from msim_xds.cli.console import print_json, print_table, progress, say
+from msim_xds.cli.console import counted, print_json, print_table, say
 from msim_xds.cli.failures import REFUSED, Failure
 from msim_xds.cli.local import Config, Data, Json, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from msim_xds.metadata.signature_slots import SignatureResult
     from msim_xds.registry.revalidations import Change, Run
     from msim_xds.repository.revalidation import Revalidation
@@ -67,24 +64,17 @@ def revalidate(
         runs = Revalidation(
             node.signing, node.store, node.index, node.database, settings.repository.unique_id, now
         )
-        with _watched() as watch:
+        with counted("Validating", "entries") as count:
+
+            def watch(run: Run, total: int) -> None:
+                count(run.entries, total)
+
             run = runs.run(again=again, watch=watch)
         path = report or settings.data / "signatures" / f"revalidation-{run.id}.jsonl"
         counts = _write(path, runs, run)
     _show(run, counts, path, as_json=as_json)
     if run.failed:
         raise typer.Exit(REFUSED)
-
-
-@contextmanager
-def _watched() -> Iterator[Callable[[Run, int], None]]:
-    with progress("Validating") as bar:
-        task = bar.add_task("entries", total=None)
-
-        def watch(run: Run, total: int) -> None:
-            bar.update(task, completed=run.entries, total=total)
-
-        yield watch
 
 
 def _write(path: Path, runs: Revalidation, run: Run) -> Counter[tuple[str, str]]:

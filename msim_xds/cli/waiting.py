@@ -12,7 +12,7 @@ import typer
 
 from msim_xds.cli.console import print_json, print_table, say
 from msim_xds.cli.failures import REFUSED, Failure
-from msim_xds.cli.local import Config, Data, Json, load_settings, open_database
+from msim_xds.cli.local import Config, Data, Json, open_registry
 
 if TYPE_CHECKING:
     from msim_xds.database.engine import Database
@@ -150,11 +150,7 @@ def commands(
 def _queue(
     opened: Callable[[Database, Settings], Queue[R]], config: Path | None, data: Path | None
 ) -> Iterator[Queue[R]]:
-    settings = load_settings(config, data)
-    if not settings.database.url and not settings.data.is_dir():
-        raise Failure(f"{settings.data}: no such directory; name the server's with --data or --config")
-    with open_database(settings) as database:
-        database.check_schema()
+    with open_registry(config, data) as (settings, database):
         yield opened(database, settings)
 
 

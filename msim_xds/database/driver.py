@@ -6,7 +6,7 @@ PostgreSQL sends octets as octets. Errors are those of every other statement (se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NoReturn, cast
 
 from sqlalchemy import Connection
@@ -14,6 +14,8 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
+
+from msim_xds.database.among import given
 
 Parameters = Mapping[str, Any]
 
@@ -47,6 +49,12 @@ class Prepared:
         """Run it; every row that it yields, as the driver gives it."""
         database = connection.dialect.name
         return fetch(connection, self._texts[database], self._arranged(database, parameters))
+
+    def among(
+        self, connection: Connection, values: Collection[int] | Collection[str]
+    ) -> list[tuple[Any, ...]]:
+        """Run it for values of its parameter ``given``; where there are none it is not run."""
+        return self.rows(connection, {"given": given(connection, values)}) if values else []
 
     def run(self, connection: Connection, rows: Sequence[Parameters]) -> int:
         """Run it for each of ``rows``, which yields none; returns how many rows it has written."""

@@ -278,4 +278,3 @@ TRANSACTIONS: Final = (
     ITI_18_GATEWAY,
     ITI_43_GATEWAY,
 )
-BY_ENDPOINT_AND_ACTION: Final = {(t.endpoint, t.action): t for t in TRANSACTIONS}

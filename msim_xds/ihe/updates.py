@@ -300,7 +300,6 @@ SUBMIT_ASSOCIATION: Final = Operation(
     STATUS_SLOTS,
     frozenset({ITI_57.name}),
 )
-OPERATIONS: Final = (UPDATE_ENTRY, UPDATE_FOLDER, UPDATE_STATUS, SUBMIT_ASSOCIATION)
 
 #: What ITI-92 never changes besides what identifies the object: attribute, field, and its value where absent.
 UNMODIFIABLE_ATTRIBUTES: Final = (

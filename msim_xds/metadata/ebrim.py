@@ -26,7 +26,7 @@ from msim_xds.metadata.model import (
     SubmissionSet,
 )
 from msim_xds.metadata.signature_slots import PREFIX, SignatureResult
-from msim_xds.metadata.values import looks_like_uuid
+from msim_xds.metadata.values import id_key
 from msim_xds.settings import LimitSettings
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class _Reader:
         """No id twice, and no Classification for an object that is not here."""
         seen: set[str] = set()
         for name in filter(None, names):
-            key = name.lower() if looks_like_uuid(name) else name
+            key = id_key(name)
             if key in seen:
                 self._report(
                     "SubmitObjectsRequest",

@@ -23,7 +23,7 @@ from msim_xds.metadata.model import (
     Submission,
     SubmissionSet,
 )
-from msim_xds.metadata.values import is_uuid, looks_like_uuid
+from msim_xds.metadata.values import id_key, is_uuid, looks_like_uuid
 from msim_xds.settings import Tolerances
 
 METADATA_ERROR: Final = "XDSRegistryMetadataError"
@@ -144,11 +144,11 @@ class _Structure:
         self._tolerances = tolerances
         self._registers = registers
         self._by_id: dict[str, RegistryObject] = {
-            _key(obj.entry_uuid): obj for obj in submission.objects() if obj.entry_uuid
+            id_key(obj.entry_uuid): obj for obj in submission.objects() if obj.entry_uuid
         }
 
     def _object(self, reference: str) -> RegistryObject | None:
-        return self._by_id.get(_key(reference))
+        return self._by_id.get(id_key(reference))
 
     # --- the submission as a whole ------------------------------------------------------------------
 
@@ -177,7 +177,7 @@ class _Structure:
         """Nothing that only other transactions may submit."""
         for obj in self._submission.things():
             lid = obj.logical_id
-            if lid and _key(lid) != _key(obj.entry_uuid) and not self._tolerances.versioned_submission:
+            if lid and id_key(lid) != id_key(obj.entry_uuid) and not self._tolerances.versioned_submission:
                 yield _update(obj, "logicalID", "differs from the id", lid)
         for entry in self._submission.entries:
             if entry.kind is not self._registers:
@@ -288,14 +288,14 @@ class _Structure:
     def memberships(self, unlisted: Severity | None) -> Iterator[Finding]:
         """Every new object is exactly once a member of the SubmissionSet."""
         members = Counter(
-            _key(each.target)
+            id_key(each.target)
             for each in self._submission.associations
             if each.type == HAS_MEMBER and isinstance(self._object(each.source), SubmissionSet)
         )
         new: list[RegistryObject] = [*self._submission.entries, *self._submission.folders]
         new += (each for each in self._submission.associations if self._is_folder_member(each))
         for obj in new:
-            count = members[_key(obj.entry_uuid)]
+            count = members[id_key(obj.entry_uuid)]
             is_unlisted = not count and not isinstance(obj, DocumentEntry)
             severity = unlisted if is_unlisted else Severity.ERROR
             if count != 1 and severity is not None:
@@ -309,11 +309,6 @@ class _Structure:
                     source=_MEMBERS,
                     severity=severity,
                 )
-
-
-def _key(name: str) -> str:
-    """``name`` as ids are compared: UUIDs without regard to case."""
-    return name.lower() if looks_like_uuid(name) else name
 
 
 def _refused(

@@ -27,7 +27,7 @@ from msim_xds.metadata.model import (
     SubmissionSet,
 )
 from msim_xds.metadata.structure import RELATIONSHIPS
-from msim_xds.metadata.values import is_extra_metadata_name, is_urn, is_uuid, looks_like_uuid
+from msim_xds.metadata.values import id_key, is_extra_metadata_name, is_urn, is_uuid
 from msim_xds.settings import Tolerances
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}")
@@ -146,7 +146,7 @@ class _Recognition:
         self._transaction = transaction
         self._tolerances = tolerances
         self._by_id: dict[str, RegistryObject] = {
-            _key(obj.entry_uuid): obj for obj in submission.objects() if obj.entry_uuid
+            id_key(obj.entry_uuid): obj for obj in submission.objects() if obj.entry_uuid
         }
         self._things: tuple[DocumentEntry | Folder, ...] = (*submission.entries, *submission.folders)
         self._left = {id(obj): obj for obj in submission.associations}
@@ -171,8 +171,8 @@ class _Recognition:
         for obj in self._left.values():
             self._note(ihe.LEFT_OVER, obj, "associationType", obj.type)
         self._contradictions(versions, statuses, links)
-        changes = {_key(change.target): change for change in statuses}
-        submitted = {_key(new.link.entry_uuid): new for new in links}
+        changes = {id_key(change.target): change for change in statuses}
+        submitted = {id_key(new.link.entry_uuid): new for new in links}
         return Operations(tuple(versions), tuple(changes.values()), tuple(submitted.values()))
 
     def _note(
@@ -187,7 +187,7 @@ class _Recognition:
         return [obj for obj in self._submission.associations if obj.type == operation.trigger]
 
     def _object(self, reference: str) -> RegistryObject | None:
-        return self._by_id.get(_key(reference))
+        return self._by_id.get(id_key(reference))
 
     # --- new versions -------------------------------------------------------------------------------
 
@@ -223,7 +223,7 @@ class _Recognition:
         lid = thing.logical_id
         if not lid:
             self._note(ihe.NO_LOGICAL_ID, thing, "logicalID")
-        elif _key(lid) == _key(thing.entry_uuid):
+        elif id_key(lid) == id_key(thing.entry_uuid):
             self._note(ihe.FIRST_VERSION, thing, "logicalID", lid)
         elif not is_uuid(lid) and not (self._tolerances.versioned_submission and is_urn(lid)):
             self._note(ihe.SYMBOLIC_LOGICAL_ID, thing, "logicalID", lid)
@@ -248,7 +248,7 @@ class _Recognition:
         obj = self._object(reference)
         if isinstance(obj, Association):
             return any(
-                _key(each.target) == _key(reference) for each in self._triggers(ihe.SUBMIT_ASSOCIATION)
+                id_key(each.target) == id_key(reference) for each in self._triggers(ihe.SUBMIT_ASSOCIATION)
             )
         return obj is not None and not isinstance(obj, SubmissionSet)
 
@@ -312,25 +312,20 @@ class _Recognition:
         statuses: list[StatusChange],
         links: list[NewAssociation],
     ) -> None:
-        objects = Counter(_key(thing.logical_id) for thing in self._things if thing.logical_id)
+        objects = Counter(id_key(thing.logical_id) for thing in self._things if thing.logical_id)
         for thing in self._things:
-            if objects[_key(thing.logical_id or "")] > 1:
+            if objects[id_key(thing.logical_id or "")] > 1:
                 self._note(ihe.TWICE, thing, "logicalID", thing.logical_id)
         triggers = [change.trigger for change in statuses] + [new.trigger for new in links]
-        targets = Counter((trigger.type, _key(trigger.target)) for trigger in triggers)
+        targets = Counter((trigger.type, id_key(trigger.target)) for trigger in triggers)
         for trigger in triggers:
-            if targets[trigger.type, _key(trigger.target)] > 1:
+            if targets[trigger.type, id_key(trigger.target)] > 1:
                 self._note(ihe.TWICE, trigger, "targetObject", trigger.target)
-        going_on = {_key(version.thing.entry_uuid) for version in versions if version.propagates}
+        going_on = {id_key(version.thing.entry_uuid) for version in versions if version.propagates}
         for link in (new.link for new in links):
             for attribute, end in (("sourceObject", link.source), ("targetObject", link.target)):
-                if _key(end) in going_on:
+                if id_key(end) in going_on:
                     self._note(ihe.PROPAGATED_TOO, link, attribute, end)
-
-
-def _key(name: str) -> str:
-    """``name`` as ids are compared: UUIDs without regard to case."""
-    return name.lower() if looks_like_uuid(name) else name
 
 
 def _fits(row: SlotRow, value: str) -> bool:

@@ -50,3 +50,8 @@ def is_uuid(text: str) -> bool:
 def looks_like_uuid(text: str) -> bool:
     """Whether ``text`` claims to be a UUID; any other id is symbolic (ITI TF-3 4.2.3.1.5)."""
     return text[:9].lower() == UUID_PREFIX
+
+
+def id_key(text: str) -> str:
+    """``text`` as ids are compared: UUIDs without regard to case."""
+    return text.lower() if looks_like_uuid(text) else text

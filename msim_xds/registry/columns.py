@@ -19,6 +19,8 @@ APPROVED: Final = STATUS[Status.APPROVED]
 DEPRECATED: Final = STATUS[Status.DEPRECATED]
 #: Deprecated too, since a later version of the same logical object exists (ITI TF-2 3.57).
 SUPERSEDED: Final = 3
+#: availabilityStatus by what is stored.
+STATUS_OF: Final = {number: status for status, number in STATUS.items()} | {SUPERSEDED: Status.DEPRECATED}
 
 #: Association types as stored. Numbers are for ever; the two that only ITI-57 knows are never stored.
 ASSOCIATION_TYPE: Final = {

@@ -5,12 +5,12 @@ Objects and Associations go by their keys here, which come from one number space
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, bindparam, literal_column, null, select, union, union_all
 
-from msim_xds.database.among import among, given
+from msim_xds.database.among import among
 from msim_xds.database.driver import Prepared
 from msim_xds.database.schema import association, patient, registry_object
 from msim_xds.ihe.names import AssociationType, ObjectKind
@@ -79,18 +79,18 @@ KIND_NAMES: Final = {
 
 def things(connection: Connection, ids: Collection[int]) -> list[Thing]:
     """The objects and Associations with these keys, in the order of the keys."""
-    rows = (Thing(*row) for row in _ask(connection, _THINGS, ids))
+    rows = (Thing(*row) for row in _THINGS.among(connection, ids))
     return sorted((row._replace(kind=ObjectKind(row.kind)) for row in rows), key=lambda each: each.id)
 
 
 def named(connection: Connection, names: Collection[str]) -> set[int]:
     """The keys of what has one of these for its entryUUID or uniqueId; of a uniqueId, every version."""
-    return {key for (key,) in _ask(connection, _NAMED, names)}
+    return {key for (key,) in _NAMED.among(connection, names)}
 
 
 def touching(connection: Connection, ids: Collection[int]) -> list[Link]:
     """The Associations that have one of these at an end, in the order of their keys."""
-    return sorted(Link(*row) for row in _ask(connection, _TOUCHING, ids))
+    return sorted(Link(*row) for row in _TOUCHING.among(connection, ids))
 
 
 def stranded(connection: Connection, gone: Collection[Thing]) -> list[Thing]:
@@ -109,7 +109,7 @@ def stranded(connection: Connection, gone: Collection[Thing]) -> list[Thing]:
         source = by_id.get(link.source)
         if source is not None and source.kind is ObjectKind.SUBMISSION_SET:
             losing |= {link.source, link.target} - ids
-    staying = (Link(*row) for row in _ask(connection, _MEMBERSHIPS, losing))
+    staying = (Link(*row) for row in _MEMBERSHIPS.among(connection, losing))
     held = {end for link in staying if link.id not in ids for end in (link.source, link.target)}
     return [by_id[key] for key in sorted(losing - held) if key in by_id]
 
@@ -123,12 +123,6 @@ def complete(connection: Connection, ids: Collection[int]) -> set[int]:
         if grown == whole:
             return whole
         whole = grown
-
-
-def _ask(
-    connection: Connection, statement: Prepared, values: Collection[int] | Collection[str]
-) -> Sequence[Any]:
-    return statement.rows(connection, {"given": given(connection, values)}) if values else ()
 
 
 _HAS_MEMBER: Final = ASSOCIATION_TYPE[AssociationType.HAS_MEMBER]

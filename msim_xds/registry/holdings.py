@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -17,7 +17,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from msim_xds.database.among import among, given
+from msim_xds.database.among import among
 from msim_xds.database.driver import Prepared
 from msim_xds.database.schema import association, registry_object, unique_identity
 from msim_xds.ihe.names import AssociationType, ObjectKind
@@ -54,7 +54,7 @@ def objects(connection: Connection, uuids: Collection[str]) -> dict[str, Held]:
     """The objects and associations with these entryUUIDs, by entryUUID."""
     return {
         uuid: Held(key, patient_id, ObjectKind(kind), status)
-        for key, patient_id, kind, status, uuid in _ask(connection, _BY_UUID, uuids)
+        for key, patient_id, kind, status, uuid in _BY_UUID.among(connection, uuids)
     }
 
 
@@ -62,42 +62,34 @@ def identities(connection: Connection, unique_ids: Collection[str]) -> dict[str,
     """First use of these uniqueIds, by uniqueId."""
     return {
         unique_id: Identity(ObjectKind(kind), hash_, size, digest)
-        for unique_id, kind, hash_, size, digest in _ask(connection, _BY_UNIQUE_ID, unique_ids)
+        for unique_id, kind, hash_, size, digest in _BY_UNIQUE_ID.among(connection, unique_ids)
     }
 
 
 def transforms(connection: Connection, entries: Collection[int]) -> set[int]:
     """Those of the entries that are transforms beside their original (ITI TF-3 4.2.2.2.3)."""
-    return {key for (key,) in _ask(connection, _TRANSFORMS, entries)}
+    return {key for (key,) in _TRANSFORMS.among(connection, entries)}
 
 
 def replaced(connection: Connection, entries: Collection[int]) -> set[int]:
     """Those of the entries that another one replaces (ITI TF-3 4.2.2.2.1)."""
-    return {key for (key,) in _ask(connection, _REPLACED, entries)}
+    return {key for (key,) in _REPLACED.among(connection, entries)}
 
 
 def registered_as(connection: Connection, unique_ids: Collection[str]) -> dict[str, str]:
     """The DocumentEntries with these uniqueIds, by entryUUID; of several the latest, Approved ones first."""
-    rows = sorted(_ask(connection, _REGISTERED_AS, unique_ids), key=lambda row: (row[2] == APPROVED, row[3]))
+    rows = sorted(_REGISTERED_AS.among(connection, unique_ids), key=lambda row: (row[2] == APPROVED, row[3]))
     return {unique_id: entry_uuid for unique_id, entry_uuid, _, _ in rows}
 
 
 def derived(connection: Connection, entries: Collection[int]) -> set[int]:
     """Approved entries that append or transform one of ``entries``, or one of those in turn."""
-    return {key for (key,) in _ask(connection, _DERIVED, entries)}
+    return {key for (key,) in _DERIVED.among(connection, entries)}
 
 
 def holders(connection: Connection, entries: Collection[int]) -> list[Holder]:
     """The Approved Folders that hold these entries."""
-    return [Holder(*row) for row in _ask(connection, _HOLDERS, entries)]
-
-
-def _ask(
-    connection: Connection, statement: Prepared, values: Collection[str] | Collection[int]
-) -> Sequence[Any]:
-    if not values:
-        return ()
-    return statement.rows(connection, {"given": given(connection, values)})
+    return [Holder(*row) for row in _HOLDERS.among(connection, entries)]
 
 
 _object, _association = registry_object.c, association.c

@@ -15,7 +15,7 @@ from msim_xds.ihe.names import Status
 from msim_xds.ihe.queries import ENTRIES
 from msim_xds.metadata.period import Period
 from msim_xds.registry import consents
-from msim_xds.registry.columns import CODE_ATTRIBUTE, INSTITUTION, STATUS, SUPERSEDED
+from msim_xds.registry.columns import CODE_ATTRIBUTE, INSTITUTION, STATUS_OF, SUPERSEDED
 from msim_xds.registry.consents import Recorded
 from msim_xds.security.access.document import SINGLE_CODES, Document
 
@@ -42,7 +42,6 @@ class Judged(NamedTuple):
 
 
 _object: Final = registry_object.c
-_STATUS: Final = {number: status for status, number in STATUS.items()} | {SUPERSEDED: Status.DEPRECATED}
 _ENTRIES: Final = (
     select(registry_object, patient.c.cx)
     .join(patient, patient.c.id == _object.patient_id)
@@ -89,7 +88,7 @@ def _judged(connection: Connection, row: Any) -> Judged:  # noqa: ANN401 - a row
         tuple(each.consent for each in said),
         frozenset(_of(several, CODE_ATTRIBUTE["event_codes"])),
     )
-    status = _STATUS[row.status]
+    status = STATUS_OF[row.status]
     return Judged(row.entry_uuid, row.unique_id, row.version, status, row.patient_id, row.cx, said, document)
 
 

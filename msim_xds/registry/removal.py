@@ -23,7 +23,7 @@ from msim_xds.registry import dependents, disclosure, erasure, holdings, patient
 from msim_xds.registry.dependents import KIND_NAMES, Thing
 from msim_xds.registry.erasure import Note, Remover
 from msim_xds.registry.holdings import Held
-from msim_xds.registry.retention import Period, Retention, must_be_kept
+from msim_xds.registry.retention import Period, Retention, last_day, must_be_kept
 from msim_xds.settings import LimitSettings
 from msim_xds.wire.answers import registry_response
 from msim_xds.wire.exchange import Answer, Concerns, Named, Request
@@ -155,7 +155,13 @@ class MetadataRemoval:
         erasure.erase(connection, plan.things)
         records.touch_folders(connection, shrunk, moment.strftime("%Y%m%d%H%M%S"))
         notes = (
-            Note(thing.kind, thing.entry_uuid, thing.unique_id, thing.patient, _last_day(plan, thing))
+            Note(
+                thing.kind,
+                thing.entry_uuid,
+                thing.unique_id,
+                thing.patient,
+                last_day(plan.periods.get(thing.id)),
+            )
             for thing in plan.things
         )
         erasure.note(connection, ITI_62, remover, moment, notes)
@@ -275,8 +281,3 @@ def _unresolved(uuid: str) -> Finding:
 
 def _malformed(attribute: str, problem: str, seen: str, allowed: str) -> Finding:
     return Finding("XDSRegistryError", problem, _PLACE, attribute, seen, allowed, _SOURCE)
-
-
-def _last_day(plan: Plan, thing: Thing) -> str | None:
-    period = plan.periods.get(thing.id)
-    return None if period is None else period.text()

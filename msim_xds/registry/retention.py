@@ -43,6 +43,11 @@ class Period(NamedTuple):
         return "without end" if self.until == _NO_END else self.until.isoformat()
 
 
+def last_day(period: Period | None) -> str | None:
+    """Its last day for the record, if there is a period."""
+    return None if period is None else period.text()
+
+
 class KeptEntry(NamedTuple):
     """A DocumentEntry as retention sees it: whose document, when it was made, and the stored object."""
 

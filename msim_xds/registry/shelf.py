@@ -13,14 +13,13 @@ from sqlalchemy import Connection, Table
 
 from msim_xds.database.among import given
 from msim_xds.database.driver import fetch
-from msim_xds.ihe.names import ObjectKind, Status
+from msim_xds.ihe.names import ObjectKind
 from msim_xds.metadata.fragments import fill, home_attribute, opening, with_patient, with_slots
 from msim_xds.registry import patients, signature_results
-from msim_xds.registry.columns import STATUS, SUPERSEDED
+from msim_xds.registry.columns import STATUS_OF
 from msim_xds.registry.compile import ID, PATIENT, Dialect, fragment_statement
 from msim_xds.registry.fragment_codec import FragmentCodec
 
-_STATUS: Final = {number: status for status, number in STATUS.items()} | {SUPERSEDED: Status.DEPRECATED}
 _SHARE: Final = 4  # an answer that needs more than this part of the shelf is not put on it
 
 Row = tuple[Any, ...]
@@ -132,4 +131,4 @@ class Shelf:
 @lru_cache(maxsize=1024)
 def _opening(kind: int, status: int, home: str | None) -> bytes:
     """How an object begins: element, status and homeCommunityId."""
-    return opening(ObjectKind(kind), _STATUS[status]) + home_attribute(home)
+    return opening(ObjectKind(kind), STATUS_OF[status]) + home_attribute(home)

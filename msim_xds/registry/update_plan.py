@@ -17,7 +17,7 @@ from msim_xds.ihe.transactions import Transaction
 from msim_xds.ihe.updates import ENTRIES, Rule
 from msim_xds.metadata.model import Association, DocumentEntry, Folder
 from msim_xds.metadata.update_rules import NewVersion, StatusChange, refusal
-from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, DEPRECATED, STATUS, SUPERSEDED
+from msim_xds.registry.columns import APPROVED, ASSOCIATION_TYPE, DEPRECATED, STATUS, STATUS_OF, SUPERSEDED
 from msim_xds.registry.drafts import Draft
 from msim_xds.registry.holdings import Held
 from msim_xds.registry.versions import Connected, End, Latest, Link
@@ -33,7 +33,6 @@ _ENDS: Final = {
     AssociationType.IS_SNAPSHOT_OF: (_STABLE, _ON_DEMAND, "a stable entry", "an on-demand entry"),
 }
 _RELATED: Final = (ENTRIES, ENTRIES, "a DocumentEntry", "a DocumentEntry")
-_SHOWN: Final = {number: status for status, number in STATUS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +213,7 @@ class _Planner:
             if seen != kept:
                 self._note(ihe.UNMODIFIABLE, thing.entry_uuid, attribute, seen, kept or "none")
         for attribute, seen, kept in (
-            ("availabilityStatus", thing.status, _SHOWN[latest.status]),
+            ("availabilityStatus", thing.status, STATUS_OF[latest.status]),
             ("homeCommunityId", thing.home, latest.home or self._home),
         ):
             if seen and seen != kept:
@@ -310,7 +309,9 @@ class _Planner:
         if found.status == SUPERSEDED:
             self._note(ihe.NOT_LATEST, trigger, "targetObject", change.target)
         elif found.status != STATUS[change.original]:
-            self._note(ihe.OTHER_STATUS, trigger, ihe.ORIGINAL_STATUS, change.original, _SHOWN[found.status])
+            self._note(
+                ihe.OTHER_STATUS, trigger, ihe.ORIGINAL_STATUS, change.original, STATUS_OF[found.status]
+            )
         status = STATUS[change.new]
         if link is not None and status == APPROVED and self._is_paired(link.type, link.source, link.target):
             self._note(ihe.DUPLICATE, trigger, "targetObject", change.target)

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, bindparam, exists, not_, select, union_all
 
-from msim_xds.database.among import among, given
+from msim_xds.database.among import among
 from msim_xds.database.driver import Prepared
 from msim_xds.database.schema import association, registry_object
 from msim_xds.ihe.names import ObjectKind
@@ -64,19 +64,19 @@ class Link(NamedTuple):
 
 def latest(connection: Connection, logical_ids: Collection[str]) -> dict[str, Latest]:
     """The latest versions of these logical objects, by logicalID."""
-    rows = (Latest(*row) for row in _ask(connection, _LATEST, logical_ids))
+    rows = (Latest(*row) for row in _LATEST.among(connection, logical_ids))
     return {row.logical_id: row._replace(kind=ObjectKind(row.kind)) for row in rows}
 
 
 def outdated(connection: Connection, ids: Collection[int]) -> set[int]:
     """Those of these objects that have a later version, whatever their status says of it."""
-    return {key for (key,) in _ask(connection, _OUTDATED, ids)}
+    return {key for (key,) in _OUTDATED.among(connection, ids)}
 
 
 def connections(connection: Connection, ids: Collection[int]) -> list[Connected]:
     """The Approved Associations from and to these objects, without memberships of SubmissionSets."""
     found = {}
-    for key, home, dictionary_id, fragment, *ends in _ask(connection, _CONNECTED, ids):
+    for key, home, dictionary_id, fragment, *ends in _CONNECTED.among(connection, ids):
         half = len(End._fields)
         found[key] = Connected(key, home, dictionary_id, fragment, _end(ends[:half]), _end(ends[half:]))
     return [found[key] for key in sorted(found)]
@@ -86,24 +86,18 @@ def links(connection: Connection, uuids: Collection[str]) -> dict[str, Link]:
     """Those of these ids that are Associations, by entryUUID."""
     return {
         uuid: Link(type_, source, target, ObjectKind(kind))
-        for uuid, type_, source, target, kind in _ask(connection, _LINKS, uuids)
+        for uuid, type_, source, target, kind in _LINKS.among(connection, uuids)
     }
 
 
 def pairs(connection: Connection, ids: Collection[int]) -> set[tuple[int, int, int]]:
     """Type, source and target of the Approved Associations between any two of these objects."""
-    return {(type_, source, target) for type_, source, target in _ask(connection, _PAIRS, ids)}
+    return {(type_, source, target) for type_, source, target in _PAIRS.among(connection, ids)}
 
 
 def _end(values: Sequence[Any]) -> End:
     end = End(*values)
     return end._replace(kind=ObjectKind(end.kind))
-
-
-def _ask(
-    connection: Connection, statement: Prepared, values: Collection[int] | Collection[str]
-) -> Sequence[Any]:
-    return statement.rows(connection, {"given": given(connection, values)}) if values else ()
 
 
 _object, _association = registry_object.c, association.c

@@ -71,7 +71,7 @@ def _bound(view: View, *, is_sqlite: bool) -> Mapping[str, Any]:
 
 def of_objects(outline: Outline, kinds: tuple[int, ...]) -> Flag:
     """That a row of registry_object, of one of these kinds, may be shown."""
-    if _hides_all(outline):
+    if outline.shows_nothing:
         return false()
     entry, container = shown(outline, registry_object), _container(outline, registry_object)
     entries = [kind for kind in kinds if kind in _KINDS]
@@ -85,7 +85,7 @@ def of_objects(outline: Outline, kinds: tuple[int, ...]) -> Flag:
 
 def of_associations(outline: Outline) -> Flag:
     """That a row of association may be shown."""
-    if _hides_all(outline):
+    if outline.shows_nothing:
         return false()
     link = association
     entry, folder, holder = (registry_object.alias(f"end_{name}") for name in ("entry", "folder", "holder"))
@@ -111,7 +111,7 @@ def owned(outline: Outline, keys: CompoundSelect[Any], thing: Entry) -> Flag:
 
 def shown(outline: Outline, entry: Entry) -> Flag:
     """That an entry may be shown. One that was superseded needs all later versions to be shown as well."""
-    if _hides_all(outline):
+    if outline.shows_nothing:
         return false()
     later = registry_object.alias(f"{entry.name}_later")
     hidden_later = _exists(
@@ -150,10 +150,6 @@ def ends(link: Entry) -> CompoundSelect[Any]:
         select(inner.c.source_object).where(nested).correlate(link),
         select(inner.c.target_object).where(nested).correlate(link),
     )
-
-
-def _hides_all(outline: Outline) -> bool:
-    return not outline.clauses and not outline.otherwise
 
 
 def _container(outline: Outline, thing: Entry) -> Flag:

@@ -21,7 +21,7 @@ from msim_xds.ihe.names import ResponseStatus
 from msim_xds.ihe.transactions import ITI_86
 from msim_xds.registry import disclosure, erasure
 from msim_xds.registry.erasure import Note, Remover
-from msim_xds.registry.retention import Period, Retention, must_be_kept
+from msim_xds.registry.retention import Period, Retention, last_day, must_be_kept
 from msim_xds.repository import requests
 from msim_xds.repository.blobs import BlobStore
 from msim_xds.repository.index import DocumentIndex, StoredDocument
@@ -141,7 +141,7 @@ class DocumentRemoval:
                 raise Refused(found)
             self._index.delete(connection, [document.unique_id for document in plan.documents])
             notes = (
-                Note(None, None, document.unique_id, None, _last_day(plan, document))
+                Note(None, None, document.unique_id, None, last_day(plan.periods.get(document.unique_id)))
                 for document in plan.documents
             )
             erasure.note(connection, ITI_86, remover, self._clock(), notes)
@@ -187,8 +187,3 @@ def _foreign(body: _Element) -> Iterator[Finding]:
             yield requests.malformed(
                 "", "is no part of this request", str(child.tag), allowed="DocumentRequest", source=_SOURCE
             )
-
-
-def _last_day(plan: Plan, document: StoredDocument) -> str | None:
-    period = plan.periods.get(document.unique_id)
-    return None if period is None else period.text()

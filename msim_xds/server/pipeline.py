@@ -1,7 +1,7 @@
 """The way of every decoded request: handler, refusals and failures as answers of the framework, one log line.
 
-Only it and ``mllp.feed``, its like for HL7 v2, make answers of exceptions; ``front`` guards what is around it.
-Whoever else catches broad exceptions says beside it why.
+Only it and ``mllp.feed``, its like for HL7 v2, make answers of exceptions; ``front`` guards what
+is around it. Whoever else catches broad exceptions says beside it why.
 """
 
 from __future__ import annotations

@@ -59,6 +59,11 @@ class Outline(NamedTuple):
     clauses: tuple[tuple[bool, tuple[Form, ...]], ...]
     otherwise: bool
 
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether it hides everything."""
+        return not self.otherwise and not self.clauses
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -109,4 +114,4 @@ class View:
     @property
     def shows_nothing(self) -> bool:
         """Whether it hides everything."""
-        return not self.otherwise and not self.clauses
+        return self.outline.shows_nothing

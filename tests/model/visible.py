@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from msim_xds.metadata.model import Association, DocumentEntry, Folder
 from msim_xds.metadata.period import period
-from msim_xds.security.access.document import Consent, document_of, shows
+from msim_xds.security.access.document import Consent, shows
 from msim_xds.wire.view import View
 from tests.model.reference import HAS_MEMBER, Model
+from tests.support.decisions import document_of
 
 Consents = Mapping[str, Sequence[Consent]]
 

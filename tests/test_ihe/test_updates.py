@@ -12,10 +12,11 @@ from msim_xds.ihe import updates
 from msim_xds.ihe.errors import ERRORS
 from msim_xds.ihe.names import AssociationType
 from msim_xds.ihe.transactions import ITI_57, ITI_92
-from msim_xds.ihe.updates import OPERATIONS, RULES, Rule
+from msim_xds.ihe.updates import RULES, Operation, Rule
 from msim_xds.metadata.layout import UPDATE_SLOTS
 from msim_xds.metadata.model import DocumentEntry
 
+OPERATIONS = [row for row in vars(updates).values() if isinstance(row, Operation)]
 PACKAGE = Path(msim_xds.__file__).parent
 
 

@@ -5,12 +5,10 @@ The SQL of ``registry.visibility`` says the same; a property test compares the t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from msim_xds.metadata.institution import institution
-from msim_xds.metadata.model import Code, DocumentEntry
 from msim_xds.metadata.period import Period
 from msim_xds.wire.view import Clause, Condition, Fact, View
 
@@ -62,27 +60,6 @@ class Document:
     created: Period | None = None
     consents: tuple[Consent, ...] = ()
     events: frozenset[str] = frozenset()
-
-
-def document_of(entry: DocumentEntry, created: Period | None, consents: tuple[Consent, ...] = ()) -> Document:
-    """An entry's side of a decision; ``created`` is its creationTime, which may be local time."""
-    codes: dict[Fact, str] = {}
-    for fact, name in SINGLE_CODES.items():
-        code: Code | None = getattr(entry, name)
-        if code is not None:
-            codes[fact] = f"{code.code}^^{code.scheme}"
-    return Document(
-        _spelt(entry.confidentiality_codes),
-        codes,
-        frozenset(institution(name) for author in entry.authors for name in author.institutions),
-        created,
-        consents,
-        _spelt(entry.event_codes),
-    )
-
-
-def _spelt(codes: Iterable[Code]) -> frozenset[str]:
-    return frozenset(f"{code.code}^^{code.scheme}" for code in codes)
 
 
 def deciding(view: View, document: Document) -> Clause | None:

@@ -240,7 +240,11 @@ def _is_whole(document: Document, target: Resolved) -> bool:
 
 
 def _apply(document: Document, transform: _Element, signature: _Element, data: Data) -> tuple[Data, bool]:
-    """What a transform makes of ``data``, and whether it leaves everything but signatures."""
+    """What a transform makes of ``data``, and whether it leaves everything but signatures.
+
+    Of XPath only ``not(ancestor-or-self::ds:Signature)``; of FILTER2, by setting, only the subtraction of all
+    signatures, which is the same; XSLT never.
+    """
     name = transform.get("Algorithm", "")
     if how := _canonical(transform):
         collected = Collected()

@@ -95,10 +95,6 @@ ENVELOPED: Final = f"{DS}enveloped-signature"
 BASE64: Final = f"{DS}base64"
 XPATH: Final = "http://www.w3.org/TR/1999/REC-xpath-19991116"
 FILTER2: Final = "http://www.w3.org/2002/06/xmldsig-filter2"
-XSLT: Final = "http://www.w3.org/TR/1999/REC-xslt-19991116"
-TRANSFORMS: Final = frozenset([ENVELOPED, BASE64, XPATH, *CANONICAL])
-"""Of XPath only ``not(ancestor-or-self::ds:Signature)``; of FILTER2, by setting, only the subtraction of all
-signatures, which is the same; XSLT never."""
 
 
 @dataclass(frozen=True, slots=True)

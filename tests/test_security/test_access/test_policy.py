@@ -9,12 +9,13 @@ import pytest
 
 from msim_xds.metadata.model import Author, Code, DocumentEntry
 from msim_xds.metadata.period import Period
-from msim_xds.security.access.document import Consent, Document, document_of, shows
+from msim_xds.security.access.document import Consent, Document, shows
 from msim_xds.security.access.explain import explain
 from msim_xds.security.access.policy import Policy, ownership
 from msim_xds.security.access.reader import SAMPLE, read
 from msim_xds.security.access.subject import Subject, subject_of
 from msim_xds.wire.exchange import Caller, System, SystemKind
+from tests.support.decisions import document_of
 from tests.test_security.test_access.worlds import (
     CODES,
     DISCHARGE,
