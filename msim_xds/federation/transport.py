@@ -7,6 +7,7 @@ not used.
 
 from __future__ import annotations
 
+import http.client
 import re
 import socket
 import ssl
@@ -52,6 +53,7 @@ _ABOUT_US: Final = re.compile(
     "CERTIFICATE_(REQUIRED|EXPIRED|REVOKED|UNKNOWN))$"
 )
 _NOT_IN_TIME: Final = "it does not answer in time"
+_NO_HTTP: Final = (http.client.BadStatusLine, http.client.UnknownProtocol)
 _TOO_LATE: Final = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
 
 #: What an answer may hold at most; generous, for other communities' repositories.
@@ -344,6 +346,8 @@ def reason(error: Exception) -> str:
     if isinstance(error, _BAD_URL):
         return "this is no URL of a server; expected http://… or https://…"
     inner = _innermost(error)
+    if isinstance(inner, _NO_HTTP) and not isinstance(inner, OSError):  # its text is what was sent instead
+        return f"the connection fails: it does not keep to HTTP ({type(inner).__name__})"
     words = shorten(getattr(inner, "strerror", None) or str(inner) or type(inner).__name__)
     if isinstance(inner, ssl.SSLError) and _ABOUT_US.search(inner.reason or ""):
         return f"it does not accept our TLS certificate: {words}"

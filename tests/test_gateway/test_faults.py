@@ -88,7 +88,7 @@ UNAVAILABLE = "XDSUnavailableCommunity"
 TABLE = {
     "hangs": (hang, UNAVAILABLE, "does not answer in time"),
     "closes": (send(), UNAVAILABLE, "connection"),
-    "garbage": (send(b"\x00\xff" * 2000), UNAVAILABLE, "connection"),
+    "garbage": (send(b"\x00\xff" * 2000), UNAVAILABLE, "does not keep to HTTP (BadStatusLine)"),
     "a page": (send(whole(b"<html/>", "text/html")), UNAVAILABLE, "not SOAP"),
     "no XML": (send(whole(b"<a")), UNAVAILABLE, "broken"),
     "another answer": (send(whole(soap("<x/>"))), UNAVAILABLE, "no answer of ITI-38"),
