@@ -8,7 +8,7 @@ where P1 says that it has such an id already.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,7 +17,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from msim_xds.federation.answers import RegistryAnswer, RemoteError, RemoteUnavailable
-from msim_xds.federation.client import DocumentConsumer, DocumentSource
+from msim_xds.federation.client import DocumentConsumer, DocumentSource, QueryValue
 from msim_xds.federation.p1.identifiers import as_written
 from msim_xds.federation.p1.outbox import Outbox, Publication
 from msim_xds.federation.p1.providers import Provider, Providers
@@ -28,7 +28,7 @@ from msim_xds.ihe.names import AssociationType
 from msim_xds.ihe.queries import QUERIES
 from msim_xds.ihe.transactions import ITI_42, ITI_57
 from msim_xds.ihe.updates import NEW_STATUS
-from msim_xds.metadata.model import DocumentEntry, Submission
+from msim_xds.metadata.model import Association, DocumentEntry, RegistryObject, Submission
 from msim_xds.pauses import Pauses
 from msim_xds.settings import Settings
 
@@ -36,7 +36,7 @@ _log: FilteringBoundLogger = structlog.get_logger()
 
 _LOOK_S: Final = 2.0  # as often the outbox is looked at for what other processes have put in
 _ERROR_CHARS: Final = 2000  # kept of what P1 says
-_GET_DOCUMENTS: Final = next(row for row in QUERIES.values() if row.name == "GetDocuments")
+_BY_NAME: Final = {row.name: row.id for row in QUERIES.values()}
 #: Codes that say 'later' (ITI TF-3 Table 4.2.4.1-2).
 _LATER: Final = frozenset(
     {"XDSRegistryBusy", "XDSRegistryOutOfResources", "XDSRegistryNotAvailable", "XDSRegistryError"}
@@ -183,17 +183,54 @@ class Sender:
             return source.register(element, row)
 
     def _is_there(self, submission: Submission, provider: Provider, assertion: bytes) -> bool:
-        """Whether P1 shows every entry as the publication leaves it. Raises RemoteError."""
-        expected = _expected(submission)
-        if not expected:
+        """Whether P1 shows all entries and new associations as the publication leaves them.
+
+        Raises:
+            RemoteError: P1 does not say.
+        """
+        expected, links = _expected(submission), _submitted(submission)
+        if not expected and not links:
             return False
         url = self._settings.base + self._settings.iti18
         with DocumentConsumer(url, options=provider.with_assertion(assertion)) as consumer:
-            answer = consumer.query(_GET_DOCUMENTS.id, {"$XDSDocumentEntryEntryUUID": tuple(expected)})
-        if errors(answer.findings):
-            raise RemoteUnavailable(url, f"it does not say what it has: {_told(answer.findings)}")
-        shown = {each.entry_uuid: each for each in answer.objects if isinstance(each, DocumentEntry)}
-        return all(uuid in shown and wanted.is_met_by(shown[uuid]) for uuid, wanted in expected.items())
+            return _shows_entries(consumer, url, expected) and all(
+                _shows_link(consumer, url, link) for link in links
+            )
+
+
+def _shows_entries(consumer: DocumentConsumer, url: str, expected: Mapping[str, _Expected]) -> bool:
+    if not expected:
+        return True
+    asked: dict[str, QueryValue] = {"$XDSDocumentEntryEntryUUID": tuple(expected)}
+    objects = _shown(consumer, url, "GetDocuments", asked)
+    shown = {each.entry_uuid: each for each in objects if isinstance(each, DocumentEntry)}
+    return all(uuid in shown and wanted.is_met_by(shown[uuid]) for uuid, wanted in expected.items())
+
+
+def _shows_link(consumer: DocumentConsumer, url: str, link: Association) -> bool:
+    """By GetRelatedDocuments: P1 is not said to answer GetAssociations."""
+    asked: dict[str, QueryValue] = {
+        "$XDSDocumentEntryEntryUUID": link.source,
+        "$AssociationTypes": (link.type,),
+    }
+    objects = _shown(consumer, url, "GetRelatedDocuments", asked)
+    shown = {(each.source, each.target, each.type) for each in objects if isinstance(each, Association)}
+    return (link.source, link.target, link.type) in shown
+
+
+def _shown(
+    consumer: DocumentConsumer, url: str, query: str, parameters: Mapping[str, QueryValue]
+) -> Sequence[RegistryObject]:
+    answer = consumer.query(_BY_NAME[query], parameters)
+    if errors(answer.findings):
+        raise RemoteUnavailable(url, f"it does not say what it has: {_told(answer.findings)}")
+    return answer.objects
+
+
+def _submitted(submission: Submission) -> list[Association]:
+    """The associations that the publication adds by itself (ITI TF-2 3.57.4.1.3.3.3)."""
+    new = {each.target for each in submission.associations if each.type == AssociationType.SUBMIT_ASSOCIATION}
+    return [each for each in submission.associations if each.entry_uuid in new]
 
 
 def _expected(submission: Submission) -> dict[str, _Expected]:

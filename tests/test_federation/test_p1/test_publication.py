@@ -13,6 +13,7 @@ from msim_xds.ihe.names import Status
 from msim_xds.testing.p1 import Double
 from msim_xds.testing.p1.server import SOURCE
 from tests.support.metadata import (
+    APND,
     RPLC,
     association,
     new_oid,
@@ -21,7 +22,7 @@ from tests.support.metadata import (
     submission_set,
     submit_objects,
 )
-from tests.support.updates import entry_version, status_change, update
+from tests.support.updates import entry_version, status_change, submitted, update
 from tests.test_federation.test_p1.world import World
 
 EVENT = "urn:extpl:SlotName:MedicalEventId"
@@ -204,6 +205,37 @@ def test_a_cancellation_whose_answer_gets_lost_is_found_out_by_its_status(
         pass
     assert world.at_p1()[uuid].status == Status.DEPRECATED
     assert world.calls(world.settings.p1.iti57) == 1
+
+
+def test_an_association_whose_answer_gets_lost_is_found_out_and_not_sent_again(
+    world: World, double: Double
+) -> None:
+    old, new = world.register(), world.register()
+    world.publish()
+
+    def lose(path: str) -> None:
+        if path == world.settings.p1.iti57:
+            double.before_answer = lambda path: None
+            raise ConnectionError
+
+    double.before_answer = lose
+    world.update(update(submitted(new, old), patient_id=world.patient))
+    while world.publish():
+        pass
+    assert world.calls(world.settings.p1.iti57) == 1
+    assert [(each.source, each.target) for each in world.links_at_p1() if each.type == APND] == [(new, old)]
+
+
+def test_an_association_that_p1_does_not_have_is_sent_again(world: World, double: Double) -> None:
+    old, new = world.register(), world.register()
+    world.publish()
+    double.refusals[world.settings.p1.iti57] = Finding("XDSRegistryBusy", "", context="later")
+    world.update(update(submitted(new, old), patient_id=world.patient))
+    assert len(world.publish()) == 1
+    double.refusals.clear()
+    while world.publish():
+        pass
+    assert [(each.source, each.target) for each in world.links_at_p1() if each.type == APND] == [(new, old)]
 
 
 def test_what_p1_says_it_has_already_counts_as_delivered(world: World, double: Double) -> None:

@@ -17,7 +17,7 @@ from msim_xds.ihe.names import Status
 from msim_xds.ihe.queries import QUERIES
 from msim_xds.ihe.transactions import ITI_42, ITI_57, Transaction
 from msim_xds.metadata import ebrim
-from msim_xds.metadata.model import DocumentEntry, SubmissionSet
+from msim_xds.metadata.model import Association, DocumentEntry, SubmissionSet
 from msim_xds.p1_settings import P1Settings
 from msim_xds.settings import DatabaseSettings, LimitSettings, Settings
 from msim_xds.testing.p1 import Double
@@ -97,6 +97,10 @@ class World:
     def sets_at_p1(self) -> list[SubmissionSet]:
         """The patient's SubmissionSets at P1."""
         return [each for each in self._objects() if isinstance(each, SubmissionSet)]
+
+    def links_at_p1(self) -> list[Association]:
+        """The patient's associations at P1."""
+        return [each for each in self._objects() if isinstance(each, Association)]
 
     def calls(self, path: str) -> int:
         """How often a service of P1 was called."""
