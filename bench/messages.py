@@ -295,7 +295,7 @@ def _chunks(application: WSGIApplication, path: str, message: Message) -> Iterab
     def start_response(status: str, headers: object, exc_info: object = None) -> None:
         statuses.append(status)
 
-    chunks = application(_environ(path, message), start_response)  # type: ignore[arg-type]
+    chunks = application(_environ(path, message), start_response)  # type: ignore[arg-type]  # without write()
     try:
         yield from chunks
     finally:

@@ -95,7 +95,7 @@ class _Samples:
             mime_type=self._random.choice(("text/xml", "application/pdf", "application/dicom")),
             title=self._text(singles["class_code"].display[0].value),
             authors=(author,),
-            **singles,  # type: ignore[arg-type]
+            **singles,  # type: ignore[arg-type]  # fields by name
             confidentiality_codes=(self._code("confidentialityCode"),),
             patient_id=patient,
             unique_id=f"{_ROOT}.2.7.{self._digits(4)}.4.1^{self._digits(22)}",

@@ -134,7 +134,7 @@ def configuration() -> str:
             )
     for name, field in fields.items():
         if is_section(field):
-            section: type[BaseModel] = field.annotation  # type: ignore[assignment]
+            section: type[BaseModel] = field.annotation  # type: ignore[assignment]  # is_section
             lines += ["", f"## [{name}]", "", (section.__doc__ or "").strip(), "", *rows(section)]
     lines += ["", "## Tolerances", "", (Tolerances.__doc__ or "").strip()]
     lines += ['Each is a key of `[validation] tolerate`; `profile = "pl"` switches all of them on.', ""]

@@ -374,7 +374,7 @@ class Settings(BaseSettings):
         return not (self.registry.url or self.signatures.is_off)
 
 
-def load(config: Path | None = None, **options: Any) -> Settings:  # noqa: ANN401
+def load(config: Path | None = None, **options: Any) -> Settings:  # noqa: ANN401  # values of any section
     """Settings from file, environment and options (nested dicts by section).
 
     Raises:

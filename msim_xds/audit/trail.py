@@ -80,7 +80,7 @@ class Witness:
         """Keep a copy for somebody else, too, whenever the outcome is recorded."""
         self._copies += (copy,)
 
-    def __call__(self, connection: Any, findings: Sequence[Finding] = (), /) -> None:  # noqa: ANN401
+    def __call__(self, connection: Any, findings: Sequence[Finding] = (), /) -> None:  # noqa: ANN401  # any database's
         """Record success in the write transaction of what it changed."""
         concerns = self._about.concerns
         if self._names_documents:

@@ -68,7 +68,7 @@ def _stay(url: str, server: subprocess.Popen[bytes]) -> None:
         print_line(f"\nThe server stays at {url}; open it in a browser.")
         print_line("Ctrl-C ends it and removes its data.")
         while server.poll() is None:
-            time.sleep(0.2)
+            time.sleep(0.2)  # Ctrl-C comes in between
         raise Failure("the server has ended by itself", REFUSED)
 
 
@@ -206,7 +206,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             if requests.get(f"{url}/health", timeout=2).ok:
                 return
         except requests.RequestException:
-            time.sleep(0.1)
+            time.sleep(0.1)  # it is still starting
     said = "\n".join(log.read_text("utf-8", "replace").splitlines()[-_SAID_LINES:])
     raise Failure(f"the server does not start at {url}; it says:\n{said or 'nothing'}")
 

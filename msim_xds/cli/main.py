@@ -41,7 +41,7 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # whoever reads our output has seen enough; Click ends quietly
-        except Exception as error:
+        except Exception as error:  # told, or raised on
             from msim_xds.cli.console import say
             from msim_xds.cli.failures import explain
 

@@ -19,7 +19,7 @@ from msim_xds.database.among import given
 
 Parameters = Mapping[str, Any]
 
-_DIALECTS: Final = (SQLiteDialect_pysqlite(paramstyle="qmark"), PGDialect_psycopg())  # type: ignore[no-untyped-call]
+_DIALECTS: Final = (SQLiteDialect_pysqlite(paramstyle="qmark"), PGDialect_psycopg())  # type: ignore[no-untyped-call]  # psycopg's
 _EXECUTE: Final[Mapping[str, Callable[..., Any]]] = {
     "sqlite": lambda driver, statement, parameters: driver.execute(statement, parameters),
     "postgresql": lambda driver, statement, parameters: driver.execute(statement, parameters, binary=True),

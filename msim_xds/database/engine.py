@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc, inspect, make_url, text
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from msim_xds.database import schema
 from msim_xds.database.driver import Prepared, run
@@ -155,7 +156,7 @@ class Database:
         """Close the connections that nobody uses."""
         self._leases.close()
 
-    def _set_up(self, dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401
+    def _set_up(self, dbapi_connection: DBAPIConnection, _record: object) -> None:
         """Settings of a new driver connection."""
         cursor = dbapi_connection.cursor()
         if self.is_sqlite:
@@ -190,7 +191,7 @@ class _Leases:
             self._free.get(timeout=self._timeout_s)
         except Empty:
             raise TimeoutError("no database connection is free") from None
-        with suppress(IndexError):
+        with suppress(IndexError):  # none is idle
             return self._idle.pop()
         try:
             return self._engine.connect()
@@ -209,7 +210,7 @@ class _Leases:
         self._free.put(None)
 
     def close(self) -> None:
-        with suppress(IndexError):
+        with suppress(IndexError):  # until none is left
             while True:
                 self._idle.pop().close()
 

@@ -118,7 +118,7 @@ class Attempt:
         connected = partial(self._connected, target)
         if target.scheme == "http":
             pool = urllib3.HTTPConnectionPool(**common)
-            pool.ConnectionCls = partial(_Http, connected)  # type: ignore[assignment]
+            pool.ConnectionCls = partial(_Http, connected)  # type: ignore[assignment]  # it is only called
             return pool
         options = self._options
         secure = urllib3.HTTPSConnectionPool(
@@ -127,7 +127,7 @@ class Attempt:
             ca_certs=None if options.ca_file is None else str(options.ca_file),
             cert_file=None if options.certificate is None else str(options.certificate),
         )
-        secure.ConnectionCls = partial(_Https, connected)  # type: ignore[assignment]
+        secure.ConnectionCls = partial(_Https, connected)  # type: ignore[assignment]  # it is only called
         return secure
 
     def _connected(self, target: Target, connection: socket.socket) -> None:
@@ -146,7 +146,7 @@ class Attempt:
 
 
 class _Http(HTTPConnection):
-    def __init__(self, connected: Callable[[socket.socket], None], **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, connected: Callable[[socket.socket], None], **options: Any) -> None:  # noqa: ANN401  # urllib3's
         super().__init__(**options)
         self._connected = connected
 
@@ -156,7 +156,7 @@ class _Http(HTTPConnection):
 
 
 class _Https(HTTPSConnection):
-    def __init__(self, connected: Callable[[socket.socket], None], **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, connected: Callable[[socket.socket], None], **options: Any) -> None:  # noqa: ANN401  # urllib3's
         super().__init__(**options)
         self._connected = connected
 

@@ -333,7 +333,7 @@ def call(
     return message
 
 
-def _new(make: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401
+def _new(make: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401  # zeep's
     """An object of zeep's, whose classes are partly typed and partly not."""
     return make(*args, **options)
 

@@ -40,7 +40,7 @@ class Use(Enum):
     PROHIBITED = "X"
 
 
-R, R2, O, X = Use.REQUIRED, Use.IF_KNOWN, Use.OPTIONAL, Use.PROHIBITED  # noqa: E741
+R, R2, O, X = Use.REQUIRED, Use.IF_KNOWN, Use.OPTIONAL, Use.PROHIBITED  # noqa: E741  # the framework's letter
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,7 @@ class _Reader:
             if layout is not None:
                 obj = self._objects.read(element, name, layout, beside)
                 by_kind[type(obj)].append(obj)
-        return Submission(*(tuple(by_kind[kind]) for kind in _KINDS))  # type: ignore[arg-type]
+        return Submission(*(tuple(by_kind[kind]) for kind in _KINDS))  # type: ignore[arg-type]  # its fields' order
 
     def _members(self, root: _Element) -> list[_Element]:
         lists = root.findall(_LIST)

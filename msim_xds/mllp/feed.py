@@ -81,7 +81,7 @@ class Feed:
             outcome = _refusal([Finding(Condition.SEGMENT_SEQUENCE, str(error), attribute="MSH")])
         except Refused as refused:
             outcome = _refusal(refused.findings)
-        except Exception as error:
+        except Exception as error:  # whatever it is, there is an answer
             outcome = _refusal([_internal(error)])
         outcome = _recorded(case.witness, outcome)
         _log.info(
@@ -138,7 +138,7 @@ def _recorded(witness: Witness | None, outcome: _Outcome) -> _Outcome:
     accepted = outcome.acknowledged is Acknowledged.ACCEPT
     try:
         witness.conclude(ResponseStatus.SUCCESS if accepted else ResponseStatus.FAILURE, outcome.findings)
-    except Exception as error:
+    except Exception as error:  # without its records there is no success
         return _refusal([_internal(error)])
     return outcome
 

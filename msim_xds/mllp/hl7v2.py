@@ -192,7 +192,7 @@ def _parsed(text: str, wanted: Set[str]) -> Any:  # noqa: ANN401  # the library 
     return hl7.parse("\r".join(lines))
 
 
-def _header(message: Any) -> Header:  # noqa: ANN401
+def _header(message: hl7.Message) -> Header:
     def text(field: int, component: int = 1) -> str:
         return _at(message, "MSH", field, 1, component, 1).strip()
 
@@ -211,7 +211,7 @@ def _header(message: Any) -> Header:  # noqa: ANN401
     )
 
 
-def _at(message: Any, segment: str, *path: int) -> str:  # noqa: ANN401
+def _at(message: hl7.Message, segment: str, *path: int) -> str:
     try:
         return str(message.extract_field(segment, 1, *path))
     except (KeyError, IndexError):

@@ -192,6 +192,6 @@ class Listener:
 
 def _stop_reading(connection: socket.socket) -> None:
     """Let the connection's thread read to what has arrived, and still answer it."""
-    with suppress(OSError):
+    with suppress(OSError):  # it has ended already
         # Not its own method, which for TLS would end encryption.
         socket.socket.shutdown(connection, socket.SHUT_RD)

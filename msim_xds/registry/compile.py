@@ -117,7 +117,7 @@ _HAS_MEMBER: Final = ASSOCIATION_TYPE[AssociationType.HAS_MEMBER]
 _PARAMS: Final = {(row.id, param.name): param for row in QUERIES.values() for param in row.params}
 _OBJECT, _LINK = registry_object.c, association.c
 _SQLITE: Final = SQLiteDialect_pysqlite(paramstyle="named")
-_POSTGRESQL: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+_POSTGRESQL: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]  # psycopg's
 
 
 @dataclass(frozen=True, slots=True)

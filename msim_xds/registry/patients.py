@@ -172,7 +172,7 @@ def listed(connection: Connection, after: str = "", most: int = 1000) -> list[Li
     return [_listed(*row) for row in rows]
 
 
-def _listed(cx: str, announced: bool, survivor: str | None, *rest: Any) -> Listed:  # noqa: ANN401
+def _listed(cx: str, announced: bool, survivor: str | None, *rest: Any) -> Listed:  # noqa: ANN401  # columns
     *person, changed_at = rest
     return Listed(cx, bool(announced), survivor, Demographics(*person), changed_at)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 from contextlib import suppress
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import structlog
@@ -28,6 +29,8 @@ from msim_xds.tls_settings import TlsSettings
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+    from msim_xds.server.front import WsgiApplication
+
 _log: FilteringBoundLogger = structlog.get_logger()
 
 SERVER_NAME: Final = "msim-xds"
@@ -41,13 +44,13 @@ _STOP_TIMEOUT_S: Final = 30
 
 
 class _Reader(StreamReader):
-    def __init__(self, sock: Any, mode: str = "r", size: int = 8192) -> None:  # noqa: ANN401
+    def __init__(self, sock: ssl.SSLSocket, mode: str = "r", size: int = 8192) -> None:
         super().__init__(sock, mode, size)
         self._pending = sock.pending
 
     def has_data(self) -> bool:
         """Whether there is something to read that no selector sees, also decrypted already."""
-        buffered: bool = super().has_data()  # type: ignore[no-untyped-call]
+        buffered: bool = super().has_data()  # type: ignore[no-untyped-call]  # cheroot's
         return buffered or self._pending() > 0
 
 
@@ -73,11 +76,11 @@ class _Adapter(Adapter):
         super().__init__("", "")
         self.contexts = contexts
 
-    def bind(self, sock: Any) -> Any:  # noqa: ANN401
+    def bind(self, sock: socket.socket) -> socket.socket:
         """The listening socket stays plain."""
         return sock
 
-    def wrap(self, sock: Any) -> tuple[ssl.SSLSocket, dict[str, str]]:  # noqa: ANN401
+    def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, str]]:
         """The connection as the context in force wants it.
 
         Raises:
@@ -94,7 +97,7 @@ class _Adapter(Adapter):
         """Nothing before the handshake."""
         return {}
 
-    def makefile(self, sock: Any, mode: str = "r", bufsize: int = 8192) -> Any:  # noqa: ANN401
+    def makefile(self, sock: ssl.SSLSocket, mode: str = "r", bufsize: int = 8192) -> _Reader | _Writer:
         """A file over the connection."""
         return (_Reader if "r" in mode else _Writer)(sock, mode, bufsize)
 
@@ -127,10 +130,10 @@ class _Connection(HTTPConnection):
     def close(self) -> None:
         """Say so to a peer that speaks TLS, and give the descriptor back at once."""
         if self.authenticated:
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError):  # the peer has gone
                 self.socket.setblocking(False)
                 self.socket.unwrap()  # its answer is not waited for
-        with suppress(OSError):
+        with suppress(OSError):  # likewise
             super().close()
         self.wfile.raw.close()
 
@@ -155,7 +158,7 @@ class HttpServer(Server):
     def __init__(
         self,
         settings: ServerSettings,
-        application: Any,  # noqa: ANN401
+        application: WsgiApplication,
         tls: TlsSettings,
         trail: Trail | None = None,
     ) -> None:

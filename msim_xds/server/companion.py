@@ -42,7 +42,7 @@ class Target(Protocol):
     Between settings and ``ready`` stands the socket that it serves, if it was given one.
     """
 
-    def __call__(self, settings: Settings, /, *rest: Any) -> None:  # noqa: ANN401
+    def __call__(self, settings: Settings, /, *rest: Any) -> None:  # noqa: ANN401  # as said
         """Serve."""
 
 

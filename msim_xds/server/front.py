@@ -340,7 +340,7 @@ def _watched(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """``chunks``; a failure in their midst is logged, and the connection breaks off before Content-Length."""
     try:
         yield from chunks
-    except Exception as error:
+    except Exception as error:  # raised on
         _log.error("answer broke off", exc_info=error)
         raise
 

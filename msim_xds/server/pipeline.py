@@ -97,7 +97,7 @@ class Pipeline:
             return self._handlers[row.name](request)
         except Refused as refused:
             return self._failure(request, refused.findings)
-        except Exception as error:
+        except Exception as error:  # whatever it is, there is an answer
             return self._failure(request, (_internal(row, error),))
 
     def _recorded(self, request: Request, trail: Trail) -> Answer:
@@ -111,7 +111,7 @@ class Pipeline:
             witness = request.recorder = trail.witness(request)
             answer = self._carried_out(request)
             witness.conclude(answer.status, answer.findings)
-        except Exception as error:
+        except Exception as error:  # without its records there is no success
             if answer is not None and answer.close is not None:
                 answer.close()
             return self._failure(request, (_internal(request.transaction, error),))

@@ -67,7 +67,7 @@ class _Incoming:
     system: System | None
 
 
-class _Context(MethodContext):  # type: ignore[misc]
+class _Context(MethodContext):  # type: ignore[misc]  # Spyne has no types
     TransportContext = None
     __setattr__ = object.__setattr__  # without Spyne's guard against new attributes, asked 50 times a request
 
@@ -75,7 +75,7 @@ class _Context(MethodContext):  # type: ignore[misc]
         """Nobody listens: whatever happens around a request, the pipeline does."""
 
 
-class _Soap(Soap12):  # type: ignore[misc]
+class _Soap(Soap12):  # type: ignore[misc]  # Spyne has no types
     """Dispatch and faults. Answers never pass through it: they are octets already."""
 
     def get_context(self, parent: object, transport: object) -> None:
@@ -158,7 +158,7 @@ class _In(_Soap):
         raise fault
 
 
-class SoapEndpoint(ServerBase):  # type: ignore[misc]
+class SoapEndpoint(ServerBase):  # type: ignore[misc]  # Spyne has no types
     """One endpoint: a Spyne application with a method for each row of the transaction table.
 
     Args:

@@ -18,7 +18,7 @@ import sys
 import warnings
 from typing import Final
 
-import six  # type: ignore[import-untyped]
+import six  # type: ignore[import-untyped]  # has no types
 
 _COPY: Final = "spyne.util.six"
 _MODULES: Final = (
@@ -43,6 +43,6 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "'cgi' is deprecated", DeprecationWarning)
     importlib.import_module("cgi")
 
-import spyne.const  # noqa: E402
+import spyne.const  # noqa: E402  # needs what is above
 
 spyne.const.MIN_GC_INTERVAL = float("inf")

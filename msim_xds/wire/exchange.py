@@ -193,7 +193,7 @@ class HandOver(NamedTuple):
 class Recorder(Protocol):
     """Keeps the audit records of one request."""
 
-    def __call__(self, connection: Any, findings: Sequence[Finding] = (), /) -> None:  # noqa: ANN401
+    def __call__(self, connection: Any, findings: Sequence[Finding] = (), /) -> None:  # noqa: ANN401  # any database's
         """Keep the records of its success in the write transaction ``connection``, of whatever database."""
 
 
@@ -253,7 +253,7 @@ class Request:
     owned: View | None = None
     emergency: bool = False
 
-    def record(self, connection: Any, findings: Sequence[Finding] = ()) -> None:  # noqa: ANN401
+    def record(self, connection: Any, findings: Sequence[Finding] = ()) -> None:  # noqa: ANN401  # any database's
         """Have the audit records of success committed together with what the request changes."""
         if self.recorder is not None:
             self.recorder(connection, findings)

@@ -84,11 +84,11 @@ def write(nodes: NodeSet, method: Canonical, sink: Sink, prefixes: tuple[str, ..
             stack.enter_context(_marked(apex, cut.open, cut.close))
             cut.wait_for(b"" if alone else _start_tag(apex, method), beside_root=is_root)
         try:
-            (etree.ElementTree(apex) if alone else apex.getroottree()).write_c14n(  # type: ignore[call-arg]
+            (etree.ElementTree(apex) if alone else apex.getroottree()).write_c14n(  # type: ignore[call-arg]  # exclusive
                 cut,  # type: ignore[arg-type]  # anything with write() will do
                 exclusive=method.exclusive,
                 with_comments=method.comments and nodes.comments,
-                inclusive_ns_prefixes=list(prefixes) or None,  # type: ignore[arg-type]
+                inclusive_ns_prefixes=list(prefixes),
             )
         except etree.C14NError:
             raise NotCanonical("it has no canonical form (relative namespace names)") from None

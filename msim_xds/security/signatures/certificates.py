@@ -73,7 +73,7 @@ _QC_TYPE: Final = "0.4.0.1862.1.6"
 class _IssuerSerial(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
     """RFC 5035."""
 
-    _fields = [("issuer", x509.GeneralNames), ("serial_number", core.Integer)]  # noqa: RUF012
+    _fields = [("issuer", x509.GeneralNames), ("serial_number", core.Integer)]  # noqa: RUF012  # asn1crypto's form
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,17 +209,17 @@ def _key(value: x509.Certificate) -> Key | None:
     return key if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) else None
 
 
-class _Statement(core.Sequence):  # type: ignore[misc]
+class _Statement(core.Sequence):  # type: ignore[misc]  # likewise
     """RFC 3739 QCStatement."""
 
-    _fields = [("id", core.ObjectIdentifier), ("info", core.Any, {"optional": True})]  # noqa: RUF012
+    _fields = [("id", core.ObjectIdentifier), ("info", core.Any, {"optional": True})]  # noqa: RUF012  # asn1crypto's form
 
 
-class _Statements(core.SequenceOf):  # type: ignore[misc]
+class _Statements(core.SequenceOf):  # type: ignore[misc]  # likewise
     _child_spec = _Statement
 
 
-class _Oids(core.SequenceOf):  # type: ignore[misc]
+class _Oids(core.SequenceOf):  # type: ignore[misc]  # likewise
     _child_spec = core.ObjectIdentifier
 
 

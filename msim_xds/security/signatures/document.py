@@ -140,7 +140,7 @@ def read(data: bytes, detached: Mapping[str, bytes], limits: Limits) -> Document
 def _ids(root: _Element) -> dict[str, list[etree._ElementUnicodeResult]]:
     table: dict[str, list[etree._ElementUnicodeResult]] = {}
     for attribute in _ID_ATTRIBUTES(root):  # type: ignore[union-attr]  # a list of attributes
-        table.setdefault(str(attribute), []).append(attribute)  # type: ignore[arg-type]
+        table.setdefault(str(attribute), []).append(attribute)  # type: ignore[arg-type]  # the same
     return table
 
 

@@ -192,7 +192,7 @@ def _has_issued(authority: Certificate, shown: x509.Certificate) -> bool:
 
 def _check_value(signature: _Element, signer: Certificate, covered: Sequence[_Element]) -> None:
     info = signature[0]
-    method = _METHODS[info.find(ds("SignatureMethod")).get("Algorithm")]  # type: ignore[union-attr,index]
+    method = _METHODS[info.find(ds("SignatureMethod")).get("Algorithm")]  # type: ignore[union-attr,index]  # looked at above
     digests = {each.get("Algorithm", "") for each in info.iter(ds("DigestMethod"))}
     context = xmlsec.SignatureContext()
     try:
