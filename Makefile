@@ -34,7 +34,7 @@ format: $(VENV)/.installed-test ## Let ruff put the sources in shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.installed-test ## Load, measure and print the figures of docs/performance.md
+bench: $(VENV)/.installed-test ## Load, measure and print figures of docs/performance.md, which says how to choose
 	$(BIN)/python -m bench.run $(BENCH_ARGS)
 
 docs: $(VENV)/.installed ## Write the generated pages of docs/ anew
