@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-HomeId = Annotated[str, StringConstraints(pattern=r"^urn:oid:[0-2](\.(0|[1-9][0-9]*))+$", max_length=72)]
+_HOME: Final = r"urn:oid:[0-2](\.(0|[1-9][0-9]*))+"
+HomeId = Annotated[str, StringConstraints(pattern=f"^{_HOME}$", max_length=72)]
 """A homeCommunityId (ITI TF-3 4.2.3.2.12)."""
+OptionalHomeId = Annotated[str, StringConstraints(pattern=f"^({_HOME})?$", max_length=72)]
+"""The same, or nothing."""
 
 
 class GatewaySettings(BaseModel):

@@ -11,6 +11,8 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from msim_xds.gateway_settings import OptionalHomeId
+
 _XSPA: Final = "urn:oasis:names:tc:xspa:1.0:subject:"
 _TRUST: Final = "http://docs.oasis-open.org/ws-sx/ws-trust/200512"
 _XACML: Final = "urn:oasis:names:tc:xacml:3.0"
@@ -101,9 +103,8 @@ class P1Settings(BaseModel):
     ca_file: Path | None = Field(
         None, description="PEM file of authorities trusted for TLS with P1 and its providers."
     )
-    home_community_id: str = Field(
+    home_community_id: OptionalHomeId = Field(
         "",
-        pattern=r"^(urn:oid:[0-9.]+)?$",
         description="homeCommunityId under which the gateway shows P1; our own choice. Empty: it does not.",
     )
     providers: dict[str, P1Provider] = Field(
@@ -125,7 +126,13 @@ class P1Settings(BaseModel):
     )
     signature_digest: Literal["sha256", "sha512"] = Field("sha256", description="Digest in signatures.")
     timestamp_s: int = Field(300, ge=1, description="Validity of a message's Timestamp.")
-    deadline_s: float = Field(30.0, gt=0, description="Longest silence of P1, and longest answer.")
+    deadline_s: float = Field(30.0, gt=0, description="Longest exchange with P1, and longest silence.")
+    answer_bytes: int = Field(64 << 20, ge=65536, description="Longest answer of P1, without documents.")
+    answer_objects: int = Field(10_000, ge=1, description="Most objects in an answer of its index.")
+    document_bytes: int = Field(4 << 30, ge=1, description="Longest document of a provider's repository.")
+    retrieve_bytes: int = Field(
+        16 << 30, ge=65536, description="Longest answer of a provider's repository, with its documents."
+    )
     tokens: int = Field(10000, ge=1, description="Assertions of P1 that each worker keeps.")
     token_margin_s: int = Field(30, ge=0, description="Time before its end from which none is used again.")
     purpose: str = Field("TREAT", description="Purpose of use of what this server does by itself.")

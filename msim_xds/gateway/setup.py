@@ -68,15 +68,15 @@ def open_neighbours(
 
     Raises:
         UnusablePartner: a partner file cannot be used; names file, table and key.
-        ValueError: a platform has the homeCommunityId of a partner.
+        ValueError: a platform has the homeCommunityId of a partner, or one of ours.
     """
     gateway = settings.gateway
     home = settings.registry.home_community_id
     members = [_neighbour(partner, home, patients, gateway) for partner in partners(settings)]
-    taken = {home for member in members for home in member.community.homes}
+    taken = {home, *gateway.further_homes}.union(*(member.community.homes for member in members))
     for platform in platforms:
         if taken & platform.homes:
-            raise ValueError(f"{platform.name}: a partner has its homeCommunityId")
+            raise ValueError(f"{platform.name}: this community or a partner has its homeCommunityId")
         breaker = Breaker(gateway.breaker_failures, gateway.breaker_pause_s)
         members.append(Neighbour(platform, settings.p1.deadline_s, breaker))
         taken |= platform.homes

@@ -179,6 +179,8 @@ class P1Community:
         ):
             message = call(channel, ITI_18, _SKELETON, Spool(Path(directory)), query)
             answer = query_answer(payload(message.root, ITI_18, url), url, options.limits)
+            if len(answer.elements) > options.limits.objects:
+                raise RemoteUnavailable(url, f"its answer has over {options.limits.objects} objects")
         sent.answered(answer.status, answer.findings)
         return answer
 
@@ -222,7 +224,7 @@ class P1Community:
     def _acting(self, errand: Errand, patient: str) -> _Acting:
         """Who asks P1, with an assertion for the worker behind the request."""
         caller = errand.request.caller
-        provider = self._providers.of_organization("" if caller is None else caller.organization)
+        provider = self._providers.of_organization(caller)
         wanted = self._wanted(errand, provider, patient)
         in_time = self._in_time(provider.options, errand)
         assertion = self._tokens.get(wanted, replace(provider, options=in_time))

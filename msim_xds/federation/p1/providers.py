@@ -8,8 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from msim_xds.federation.transport import Options
+from msim_xds.metadata.institution import institution
 from msim_xds.p1_settings import P1Provider, P1Settings
 from msim_xds.security.wss.signing import Credentials, Form, Signer, UnusableKey, read_credentials
+from msim_xds.security.xua.attributes import as_cx
+from msim_xds.settings import LimitSettings
+from msim_xds.wire.exchange import Caller
 
 
 class UnusableP1(ValueError):
@@ -42,11 +46,11 @@ class Providers:
     by_source: Mapping[str, Provider]
     general: Provider
 
-    def of_organization(self, organization: str) -> Provider:
+    def of_organization(self, caller: Caller | None) -> Provider:
         """The provider whose worker asks, by its id in any written form; else the general one."""
+        asking = "" if caller is None else caller.organization_id or institution(caller.organization)
         for provider in self.by_source.values():
-            root, _, extension = provider.facts.organization.partition("#")
-            if organization in (provider.facts.organization, f"{extension}^^^&{root}&ISO"):
+            if as_cx(asking) == as_cx(provider.facts.organization):
                 return provider
         return self.general
 
@@ -109,6 +113,12 @@ def _provider(key: str, settings: P1Settings, signer: Signer) -> Provider:
         deadline_s=settings.deadline_s,
         verify=str(settings.ca_file) if settings.ca_file else True,
         certificate=(str(facts.tls_certificate), str(facts.tls_key)) if facts.tls_certificate else None,
+        limits=LimitSettings(
+            root_part_bytes=settings.answer_bytes,
+            request_bytes=settings.retrieve_bytes,
+            document_bytes=settings.document_bytes,
+            objects=settings.answer_objects,
+        ),
         sign=signer.sign,
     )
     return Provider(key, facts, options)

@@ -43,9 +43,11 @@ def check(settings: Settings) -> None:
         )
     if settings.p1.decisions != "off" and settings.xua.repository is Demand.OFF:
         raise UnusableP1("p1.decisions: needs xua.repository optional or required, with P1's issuer")
-    own = settings.registry.home_community_id
-    if own and settings.p1.home_community_id == own:
+    home = settings.p1.home_community_id
+    if home and home == settings.registry.home_community_id:
         raise UnusableP1("p1.home_community_id: is registry.home_community_id; P1 needs one of its own")
+    if home in settings.gateway.further_homes:
+        raise UnusableP1("p1.home_community_id: is one of gateway.further_homes; P1 needs one of its own")
     if settings.p1.message_signatures != "off" and settings.xua.repository is Demand.OFF:
         raise UnusableP1("p1.message_signatures: needs xua.repository optional or required")
     _signers(settings.p1.signers)

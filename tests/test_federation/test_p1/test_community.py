@@ -21,6 +21,7 @@ from msim_xds.federation.p1 import setup
 from msim_xds.federation.p1.community import P1Community
 from msim_xds.federation.p1.providers import UnusableP1
 from msim_xds.gateway.setup import open_neighbours
+from msim_xds.gateway_settings import GatewaySettings
 from msim_xds.ihe.names import RIM, ResponseStatus
 from msim_xds.ihe.transactions import ITI_18
 from msim_xds.settings import RegistrySettings, Settings
@@ -100,15 +101,49 @@ def test_a_gateway_asks_it_by_its_home(double: Double, tmp_path: Path) -> None:
     with closing(open_node(configured)) as node:
         neighbours = open_neighbours(configured, node.our_patients(), [made])
         assert neighbours.by_home[HOME].community is made
-        with pytest.raises(ValueError, match="P1: a partner has its homeCommunityId"):
+        with pytest.raises(ValueError, match="P1: this community or a partner has its homeCommunityId"):
             open_neighbours(configured, node.our_patients(), [made, made])
         neighbours.close()
+        ours = configured.model_copy(update={"gateway": GatewaySettings(further_homes=(HOME,))})
+        with pytest.raises(ValueError, match="P1: this community or a partner has its homeCommunityId"):
+            open_neighbours(ours, node.our_patients(), [made])
 
 
-def test_p1_needs_a_home_of_its_own(double: Double, tmp_path: Path) -> None:
-    own = settings(double, tmp_path).model_copy(update={"registry": RegistrySettings(home_community_id=HOME)})
-    with pytest.raises(UnusableP1, match="P1 needs one of its own"):
+@pytest.mark.parametrize(
+    ("sections", "whose"),
+    [
+        ({"registry": RegistrySettings(home_community_id=HOME)}, r"registry\.home_community_id"),
+        ({"gateway": GatewaySettings(further_homes=(HOME,))}, r"one of gateway\.further_homes"),
+    ],
+)
+def test_p1_needs_a_home_of_its_own(
+    double: Double, tmp_path: Path, sections: dict[str, Any], whose: str
+) -> None:
+    own = settings(double, tmp_path).model_copy(update=sections)
+    with pytest.raises(UnusableP1, match=f"is {whose}; P1 needs one of its own"):
         setup.communities(own, now)
+
+
+def test_an_answer_of_the_index_has_bounds(double: Double, tmp_path: Path, sqlite_url: str) -> None:
+    with World(double, tmp_path / "world", sqlite_url) as world:
+        world.register(slots={f"urn:msim:{number}": "x" * 250 for number in range(300)})
+        world.publish()
+        with pytest.raises(RemoteUnavailable, match="over 65536 bytes"):
+            community(double, tmp_path, answer_bytes=65536).query(find(world.patient), errand())
+        world.register()
+        world.publish()
+        with pytest.raises(RemoteUnavailable, match="over 1 objects"):
+            community(double, tmp_path, answer_objects=1).query(find(world.patient), errand())
+
+
+@pytest.mark.parametrize("limit", [{"document_bytes": 99_999}, {"retrieve_bytes": 99_999}])
+def test_documents_of_a_provider_have_bounds(double: Double, tmp_path: Path, limit: dict[str, int]) -> None:
+    patient = new_patient()
+    wanted = Wanted(HOME, REPOSITORY, put_at_provider(double, patient, bytes(100_000)))
+    found = community(double, tmp_path, **limit).retrieve([wanted], errand(patient))
+    assert (found.status, found.documents) == (ResponseStatus.FAILURE, [])
+    assert "99999 bytes" in found.findings[0].problem
+    found.close()
 
 
 def test_a_query_finds_what_is_at_p1_with_its_home(double: Double, tmp_path: Path, sqlite_url: str) -> None:

@@ -29,6 +29,8 @@ def test_p1_is_off_by_default() -> None:
         ({"provider": "1.2"}, "provider: must be one of providers"),
         ({"names": {"token.colour": "x"}}, r"names: token\.colour is not one of"),
         ({"decisions": "p1", "issuers": []}, "issuers: must not be empty"),
+        ({"home_community_id": "urn:oid:1..2.999"}, "home_community_id"),
+        ({"home_community_id": f"urn:oid:2.{'9' * 63}"}, "at most 72 characters"),
     ],
 )
 def test_a_section_that_contradicts_itself_is_refused(

@@ -11,12 +11,14 @@ from lxml import etree
 from msim_xds.federation.answers import RemoteFault, RemoteUnavailable
 from msim_xds.federation.p1.providers import Providers, UnusableP1, read_providers
 from msim_xds.federation.p1.tokens import Tokens
+from msim_xds.metadata.institution import institution
 from msim_xds.p1_settings import NAMES, P1Settings
 from msim_xds.security.xua.names import saml
 from msim_xds.testing.p1 import Double
 from msim_xds.testing.p1.keys import make
+from msim_xds.wire.exchange import Caller
 from tests.test_federation.peer import Peer, Reply
-from tests.test_federation.test_p1.conftest import PATIENT, WANTED, Clock, section
+from tests.test_federation.test_p1.conftest import ORGANIZATION, PATIENT, WANTED, Clock, section
 
 TRUST = NAMES["token.namespace"]
 
@@ -138,10 +140,27 @@ def test_the_settings_keys_are_read_at_the_start(double: Double, clock: Clock) -
         read_providers(section(double, providers={key: {**facts, **tls}}), clock)
 
 
-def test_a_provider_is_found_by_its_organization_in_either_form(providers: Providers) -> None:
-    other = replace(providers.general, key="other")
-    both = Providers(providers.by_source, other)
-    cx = "000000999901^^^&2.16.840.1.113883.3.4424.2.3.1&ISO"
-    assert both.of_organization(cx) is providers.general
-    assert both.of_organization(WANTED.organization) is providers.general
-    assert both.of_organization("Szpital") is other
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("000000999901^^^&2.16.840.1.113883.3.4424.2.3.1&ISO", True),
+        (ORGANIZATION, True),
+        ("PL.2.3.1#000000999901", True),
+        ("Szpital^^^^^&2.16.840.1.113883.3.4424.2.3.1&ISO^^^^000000999901", True),
+        ("000000999902^^^&2.16.840.1.113883.3.4424.2.3.1&ISO", False),
+        ("Szpital", False),
+        ("", False),
+    ],
+)
+def test_a_provider_is_found_by_its_organizations_id_in_any_form(
+    providers: Providers, said: str, *, found: bool
+) -> None:
+    general = replace(providers.general, key="other")
+    both = Providers(providers.by_source, general)
+    expected = providers.general if found else general
+    assert both.of_organization(Caller("<a@b>", organization=said)) is expected
+    assert (
+        both.of_organization(Caller("<a@b>", organization="Szpital", organization_id=institution(said)))
+        is expected
+    )
+    assert both.of_organization(None) is general
