@@ -39,6 +39,7 @@ from msim_xds.federation.p1.addresses import AddressBook, AddressUnknown
 from msim_xds.federation.p1.hand_over import of_receiver
 from msim_xds.federation.p1.identifiers import as_written
 from msim_xds.federation.p1.providers import Provider, Providers
+from msim_xds.federation.p1.scratch import Folder, Scratch
 from msim_xds.federation.p1.tokens import Tokens
 from msim_xds.federation.transport import Channel, Options
 from msim_xds.findings import Finding
@@ -83,11 +84,11 @@ class _Acting(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What comes of one repository; its documents lie in a directory of their own."""
+    """What comes of one repository; its documents lie in a folder of their own."""
 
     documents: Sequence[StreamedDocument]
     findings: Sequence[Finding]
-    directory: TemporaryDirectory[str]
+    folder: Folder
 
 
 class P1Community:
@@ -100,7 +101,7 @@ class P1Community:
         providers: in whose name; that of the caller's organization, else the general one.
         issued: P1's assertions.
         addresses: where repositories are.
-        spool: a directory for documents on their way.
+        scratch: for documents on their way.
     """
 
     name = "P1"
@@ -111,13 +112,13 @@ class P1Community:
         providers: Providers,
         issued: Tokens,
         addresses: AddressBook,
-        spool: Path,
+        scratch: Scratch,
     ) -> None:
         self._settings = settings
         self._providers = providers
         self._tokens = issued
         self._addresses = addresses
-        self._spool = spool
+        self._scratch = scratch
         self._home = settings.home_community_id
         self.homes: Final = frozenset({self._home})
 
@@ -150,7 +151,6 @@ class P1Community:
         parts: dict[str, list[Wanted]] = {}
         for each in wanted:
             parts.setdefault(each.repository_unique_id, []).append(each)
-        self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         pool = ThreadPoolExecutor(min(len(parts), _SIDE_BY_SIDE), "p1-repository")
         asked = {pool.submit(self._from, part, acting, errand): part for part in parts.values()}
         pool.shutdown(wait=False)
@@ -186,11 +186,11 @@ class P1Community:
 
     def _from(self, part: Sequence[Wanted], acting: _Acting, errand: Errand) -> _Part:
         """The documents of one repository. What goes wrong there is said of these documents alone."""
-        directory = TemporaryDirectory(prefix="p1-", dir=self._spool)
+        folder = self._scratch.new()
         try:
-            return _Part(*self._retrieved(part, acting, Path(directory.name), errand), directory)
+            return _Part(*self._retrieved(part, acting, folder.path, errand), folder)
         except BaseException:
-            directory.cleanup()
+            folder.remove()
             raise
 
     def _retrieved(
@@ -288,7 +288,7 @@ def _earlier(errand: Errand) -> Errand:
 def _let_go(future: Future[_Part]) -> None:
     """Remove the documents of a repository for which nobody waits any more."""
     if future.exception() is None:
-        future.result().directory.cleanup()
+        future.result().folder.remove()
 
 
 def _together(parts: Sequence[_Part], unanswered: Sequence[Finding]) -> FoundDocuments:
@@ -301,7 +301,7 @@ def _together(parts: Sequence[_Part], unanswered: Sequence[Finding]) -> FoundDoc
 
     def close() -> None:
         for part in parts:
-            part.directory.cleanup()
+            part.folder.remove()
 
     return FoundDocuments(status, findings, documents, room, close)
 

@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+from structlog.typing import FilteringBoundLogger
+
 from msim_xds.audit_settings import AuditRepositorySettings
 from msim_xds.database.engine import Database
 from msim_xds.federation.p1 import hand_over
@@ -16,6 +19,7 @@ from msim_xds.federation.p1.decisions import Decisions
 from msim_xds.federation.p1.outbox import Outbox as Outbox
 from msim_xds.federation.p1.providers import UnusableP1, read_keys, read_providers
 from msim_xds.federation.p1.publication import Publisher
+from msim_xds.federation.p1.scratch import Scratch
 from msim_xds.federation.p1.tokens import Tokens
 from msim_xds.registry.announcement import Announce
 from msim_xds.security.signatures.certificates import Certificate
@@ -27,6 +31,8 @@ from msim_xds.xua_settings import Demand
 if TYPE_CHECKING:
     from msim_xds.federation.p1.community import P1Community
     from msim_xds.federation.p1.sender import Sender
+
+_log: FilteringBoundLogger = structlog.get_logger()
 
 
 def check(settings: Settings) -> None:
@@ -113,8 +119,11 @@ def audit_feeds(settings: Settings) -> Sequence[AuditRepositorySettings]:
 def communities(settings: Settings, clock: Callable[[], datetime]) -> Sequence[P1Community]:
     """P1 for a gateway; nothing where it is not shown as a community.
 
+    What a killed process has left of documents on their way is removed.
+
     Raises:
         UnusableP1: a file cannot be used.
+        OSError: neither can what was left behind.
     """
     if not settings.p1.enabled or not settings.p1.home_community_id:
         return ()
@@ -123,8 +132,10 @@ def communities(settings: Settings, clock: Callable[[], datetime]) -> Sequence[P
     check(settings)
     providers = read_providers(settings.p1, clock)
     issued = Tokens(settings.p1, clock)
-    spool = settings.data / "p1-spool"
-    return (P1Community(settings.p1, providers, issued, AddressBook(settings.p1), spool),)
+    scratch = Scratch(settings.data / "p1-spool")
+    if removed := scratch.remove_stale():
+        _log.info("documents on their way from P1 were left behind and are removed", retrievals=removed)
+    return (P1Community(settings.p1, providers, issued, AddressBook(settings.p1), scratch),)
 
 
 def sender(settings: Settings, outbox: Outbox, clock: Callable[[], datetime]) -> Sender:
