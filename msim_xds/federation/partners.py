@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from msim_xds.gateway_settings import HomeId
+from msim_xds.mistakes import told
 from msim_xds.settings import GIB, MIB
 
 _MAPPING_BYTES = 64 * MIB
@@ -185,8 +186,7 @@ def _tables(file: Path) -> Iterable[tuple[str, PartnerTable]]:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             key = ".".join(str(part) for part in first["loc"])
-            message = str(first["msg"]).removeprefix("Value error, ")
-            raise UnusablePartner(f"{place}{f', {key}' if key else ''}: {message}") from None
+            raise UnusablePartner(f"{place}{f', {key}' if key else ''}: {told(first)}") from None
         yield f"{place} ({table.name})", table
 
 

@@ -9,26 +9,18 @@ from __future__ import annotations
 
 import http.client
 import re
-import socket
 import ssl
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Final, Self
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from msim_xds import __version__
 from msim_xds.federation.answers import RemoteUnavailable
-from msim_xds.federation.deadlines import DEADLINES
+from msim_xds.federation.watch import NOT_IN_TIME, Watch, WatchingAdapter
 from msim_xds.findings import shorten
 from msim_xds.ihe.transactions import Transaction
 from msim_xds.settings import GIB, MIB, LimitSettings
@@ -52,7 +44,6 @@ _ABOUT_US: Final = re.compile(
     "ALERT_(UNKNOWN_CA|ACCESS_DENIED|(BAD|UNSUPPORTED)_CERTIFICATE|"
     "CERTIFICATE_(REQUIRED|EXPIRED|REVOKED|UNKNOWN))$"
 )
-_NOT_IN_TIME: Final = "it does not answer in time"
 _NO_HTTP: Final = (http.client.BadStatusLine, http.client.UnknownProtocol)
 _TOO_LATE: Final = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
 
@@ -132,116 +123,16 @@ class _Body:
         return iter(self.packaged.chunks)
 
 
-class _Watch:
-    """Breaks the connections of a channel off when an exchange takes too long.
-
-    Time-outs of sockets bound a silence, not the whole: who sends an octet a second never meets one.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._connections: WeakSet[_Breakable] = WeakSet()
-        self._end = 0.0
-        self._under_way: object = None
-
-    @property
-    def late(self) -> bool:
-        """Whether the time of the exchange is over."""
-        return time.monotonic() >= self._end
-
-    @contextmanager
-    def during(self, seconds: float) -> Iterator[None]:
-        """One exchange, which ends after ``seconds``."""
-        this = object()
-        with self._lock:
-            self._end = time.monotonic() + seconds
-            self._under_way = this
-        deadline = DEADLINES.add(self._end, partial(self._expire, this))
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._under_way = None
-            DEADLINES.call_off(deadline)
-
-    def add(self, connection: _Breakable) -> None:
-        """Watch a new connection. Raises TimeoutError where it comes too late."""
-        with self._lock:
-            if self.late:
-                raise TimeoutError
-            self._connections.add(connection)
-
-    def _expire(self, this: object) -> None:
-        with self._lock:
-            if self._under_way is this:  # else the connection may be another exchange's already
-                for connection in self._connections:
-                    connection.shut()
-
-
-class _Breakable(HTTPConnection):
-    """A connection that another thread can break off."""
-
-    def __init__(self, *args: Any, watch: _Watch, **options: Any) -> None:  # noqa: ANN401  # urllib3's
-        super().__init__(*args, **options)
-        self._watch = watch
-        self._sockets: tuple[socket.socket, ...] = ()
-
-    def connect(self) -> None:
-        """Connect. The base forgets sockets: in the TLS handshake, and where the answer ends with them."""
-        try:
-            super().connect()
-        finally:
-            handshake = self._sockets
-            self._sockets = () if self.sock is None else (self.sock,)
-            for each in handshake:
-                each.close()
-
-    def shut(self) -> None:
-        """Break off; whoever reads sees an end."""
-        for each in self._sockets:
-            with suppress(OSError):  # it is gone already
-                socket.socket.shutdown(each, socket.SHUT_RDWR)
-
-    def _new_conn(self) -> socket.socket:
-        connected = super()._new_conn()
-        self._sockets = (connected.dup(),)
-        try:
-            self._watch.add(self)
-        except TimeoutError:
-            connected.close()
-            raise urllib3.exceptions.ConnectTimeoutError(self, _NOT_IN_TIME) from None
-        return connected
-
-
-class _BreakableTls(_Breakable, HTTPSConnection):
-    """The same with TLS."""
-
-
-class _Adapter(HTTPAdapter):
-    """Makes connections that are watched."""
-
-    def __init__(self, watch: _Watch) -> None:
-        self._watch = watch
-        super().__init__()
-
-    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
-        """A pool of them; for ``requests``."""
-        pool: Any = super().get_connection_with_tls_context(*args, **options)
-        kind = _BreakableTls if pool.scheme == "https" else _Breakable
-        pool.ConnectionCls = partial(kind, watch=self._watch)
-        return pool
-
-
 class Channel:
     """A pooled connection to one URL; to be used by one thread at a time."""
 
     def __init__(self, url: str, options: Options) -> None:
         self.url = url
         self.options = options
-        self._watch = _Watch()
+        self._watch = Watch()
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(self._watch))
+            self._session.mount(scheme, WatchingAdapter(self._watch))
         self._session.trust_env = False
         self._session.verify = options.verify
         self._session.cert = options.certificate
@@ -300,11 +191,11 @@ class Channel:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            why = _NOT_IN_TIME if self._watch.late else reason(error)
+            why = NOT_IN_TIME if self._watch.late else reason(error)
             raise RemoteUnavailable(self.url, why, sent=_may_have_arrived(error)) from None
         if self._watch.late:  # a connection that was broken off reads as the end of the headers
             response.close()
-            raise RemoteUnavailable(self.url, _NOT_IN_TIME)
+            raise RemoteUnavailable(self.url, NOT_IN_TIME)
         return response
 
     def _check(self, response: requests.Response) -> None:
@@ -342,7 +233,7 @@ def reason(error: Exception) -> str:
     """What went wrong with a connection, in words for people; the libraries' own text names objects."""
     refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # which urllib3 takes for a time-out
     if isinstance(error, _TOO_LATE) and not refused:
-        return _NOT_IN_TIME
+        return NOT_IN_TIME
     if isinstance(error, _BAD_URL):
         return "this is no URL of a server; expected http://… or https://…"
     inner = _innermost(error)
