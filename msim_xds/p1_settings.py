@@ -145,6 +145,17 @@ class P1Settings(BaseModel):
         description="P1's purpose by purpose-of-use code of a caller's assertion; else `purpose`. An "
         "emergency is none unless it is put here.",
     )
+    queries: tuple[str, ...] = Field(
+        (
+            "FindDocuments",
+            "GetDocuments",
+            "GetAll",
+            "FindFolders",
+            "GetFolderAndContents",
+            "GetRelatedDocuments",
+        ),
+        description="Stored queries that a gateway asks P1; by others nothing is found there.",
+    )
     on_behalf_of: str = Field("", description="Organization on whose behalf tokens are asked for.")
     repositories: dict[str, str] = Field(
         default_factory=dict,

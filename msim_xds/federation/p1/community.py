@@ -44,6 +44,7 @@ from msim_xds.federation.p1.tokens import Tokens
 from msim_xds.federation.transport import Channel, Options
 from msim_xds.findings import Finding
 from msim_xds.ihe.names import RIM, ResponseStatus
+from msim_xds.ihe.queries import QUERIES
 from msim_xds.ihe.transactions import ITI_18, ITI_43
 from msim_xds.p1_settings import P1Settings
 from msim_xds.repository.spool import Spool
@@ -120,14 +121,20 @@ class P1Community:
         self._addresses = addresses
         self._scratch = scratch
         self._home = settings.home_community_id
+        self._queries = frozenset(row.id for row in QUERIES.values() if row.name in settings.queries)
         self.homes: Final = frozenset({self._home})
 
     def query(self, query: _Element, errand: Errand) -> FoundObjects:
         """ITI-18 at P1's index; everything found gets P1's homeCommunityId.
 
+        By a query that is not among ``p1.queries`` nothing is found, and P1 is not asked.
+
         Raises:
             RemoteError: the caller cannot be named to P1, or P1 gives no answer.
         """
+        adhoc = query.find(_ADHOC_QUERY)
+        if adhoc is None or adhoc.get("id", "") not in self._queries:
+            return FoundObjects(ResponseStatus.SUCCESS)
         asked = copy.deepcopy(query)
         for element in asked.iter(_ADHOC_QUERY):
             element.attrib.pop("home", "")

@@ -21,6 +21,7 @@ from msim_xds.federation.p1.providers import UnusableP1, read_keys, read_provide
 from msim_xds.federation.p1.publication import Publisher
 from msim_xds.federation.p1.scratch import Scratch
 from msim_xds.federation.p1.tokens import Tokens
+from msim_xds.ihe.queries import QUERIES
 from msim_xds.registry.announcement import Announce
 from msim_xds.security.signatures.certificates import Certificate
 from msim_xds.security.signatures.trust import read_certificates
@@ -54,6 +55,8 @@ def check(settings: Settings) -> None:
         raise UnusableP1("p1.home_community_id: is registry.home_community_id; P1 needs one of its own")
     if home in settings.gateway.further_homes:
         raise UnusableP1("p1.home_community_id: is one of gateway.further_homes; P1 needs one of its own")
+    if unknown := sorted(set(settings.p1.queries) - {row.name for row in QUERIES.values()}):
+        raise UnusableP1(f"p1.queries: {unknown[0]} is no stored query")
     if settings.p1.message_signatures != "off" and settings.xua.repository is Demand.OFF:
         raise UnusableP1("p1.message_signatures: needs xua.repository optional or required")
     _signers(settings.p1.signers)

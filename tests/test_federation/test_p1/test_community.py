@@ -36,6 +36,7 @@ from tests.test_federation.test_p1.world import World, new_patient, put_at_provi
 HOME = "urn:oid:2.16.840.1.113883.3.4424.15"
 WORKER = "2999999^^^&2.16.840.1.113883.3.4424.1.6.2&ISO"
 FIND = "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d"
+FIND_SETS = "urn:uuid:f26abbcb-ac74-4422-8a30-edb644bbc1a9"
 QUERY = "urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0"
 
 
@@ -156,6 +157,18 @@ def test_a_query_finds_what_is_at_p1_with_its_home(double: Double, tmp_path: Pat
     assert [(each.id, each.home) for each in found.objects] == [(uuid, HOME)]
     assert f'home="{HOME}"'.encode() in found.objects[0].octets
     assert next(query.iter(f"{{{RIM}}}AdhocQuery")).get("home") == HOME  # untouched
+
+
+def test_a_query_that_p1_is_not_said_to_answer_is_not_sent(double: Double, tmp_path: Path) -> None:
+    query = find(new_patient())
+    next(query.iter(f"{{{RIM}}}AdhocQuery")).set("id", FIND_SETS)
+    found = community(double, tmp_path).query(query, errand())
+    assert (found.status, found.findings, found.objects) == (ResponseStatus.SUCCESS, (), ())
+    assert double.calls == []
+    with pytest.raises(UnusableP1, match=r"p1\.queries: FindAll is no stored query"):
+        community(double, tmp_path, queries=["FindDocuments", "FindAll"])
+    community(double, tmp_path, queries=["FindSubmissionSets"]).query(query, errand())
+    assert double.calls.count(Settings().p1.iti18) == 1
 
 
 def test_documents_come_from_the_provider_whose_address_p1_knows(double: Double, tmp_path: Path) -> None:
