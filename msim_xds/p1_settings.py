@@ -121,10 +121,22 @@ class P1Settings(BaseModel):
     token_soap: Literal["1.1", "1.2"] = Field("1.1", description="Version of SOAP at the token service.")
     szar_soap: Literal["1.1", "1.2"] = Field("1.1", description="Version of SOAP at the address book.")
     soz_soap: Literal["1.1", "1.2"] = Field("1.1", description="Version of SOAP at the consent decisions.")
+    token_addressing: bool = Field(True, description="WS-Addressing headers at the token service.")
+    szar_addressing: bool = Field(False, description="WS-Addressing headers at the address book.")
+    soz_addressing: bool = Field(False, description="WS-Addressing headers at the consent decisions.")
     signature_method: Literal["rsa-sha256", "rsa-sha384", "rsa-sha512"] = Field(
         "rsa-sha256", description="With which messages are signed."
     )
     signature_digest: Literal["sha256", "sha512"] = Field("sha256", description="Digest in signatures.")
+    signature_canonicalization: Literal["exclusive", "inclusive"] = Field(
+        "exclusive", description="Canonical XML in signatures."
+    )
+    signature_parts: tuple[Literal["Body", "Timestamp", "BinarySecurityToken"], ...] = Field(
+        ("Body", "Timestamp"), min_length=1, description="What of a message is signed."
+    )
+    assertion_first: bool = Field(
+        True, description="The assertion stands before all else in wsse:Security; else behind it."
+    )
     timestamp_s: int = Field(300, ge=1, description="Validity of a message's Timestamp.")
     deadline_s: float = Field(30.0, gt=0, description="Longest exchange with P1, and longest silence.")
     answer_bytes: int = Field(64 << 20, ge=65536, description="Longest answer of P1, without documents.")

@@ -50,8 +50,12 @@ class AddressBook:
 
     def __init__(self, settings: P1Settings) -> None:
         self._settings = settings
-        self._lookup = Service(settings.base + settings.szar_lookup, settings.szar_soap)
-        self._register = Service(settings.base + settings.szar_register, settings.szar_soap)
+        self._lookup = Service(
+            settings.base + settings.szar_lookup, settings.szar_soap, settings.szar_addressing
+        )
+        self._register = Service(
+            settings.base + settings.szar_register, settings.szar_soap, settings.szar_addressing
+        )
         self._templates = {
             name: _template(name, getattr(settings, name))
             for name in ("lookup_template", "repository_template", "addresses_template")

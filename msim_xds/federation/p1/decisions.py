@@ -36,7 +36,7 @@ class Decisions:
 
     def __init__(self, settings: P1Settings) -> None:
         self._settings = settings
-        self._service = Service(settings.base + settings.soz, settings.soz_soap)
+        self._service = Service(settings.base + settings.soz, settings.soz_soap, settings.soz_addressing)
 
     def ask(self, documents: Sequence[str], assertion: bytes, provider: Provider) -> Decision:
         """The decision on all of ``documents`` together, the strictest where there are several.

@@ -97,7 +97,14 @@ def read_providers(settings: P1Settings, clock: Callable[[], datetime]) -> Provi
         UnusableP1: a file cannot be used.
     """
     validity = timedelta(seconds=settings.timestamp_s)
-    form = Form(settings.signature_method, settings.signature_digest, validity)
+    form = Form(
+        settings.signature_method,
+        settings.signature_digest,
+        settings.signature_canonicalization,
+        settings.signature_parts,
+        settings.assertion_first,
+        validity,
+    )
     known = {
         key: _provider(key, settings, Signer(credentials, form, clock))
         for key, credentials in read_keys(settings).items()

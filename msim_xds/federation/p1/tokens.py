@@ -61,7 +61,9 @@ class Tokens:
     def __init__(self, settings: P1Settings, clock: Callable[[], datetime]) -> None:
         self._settings = settings
         self._clock = clock
-        self._service = Service(settings.base + settings.token, settings.token_soap, addressing=True)
+        self._service = Service(
+            settings.base + settings.token, settings.token_soap, settings.token_addressing
+        )
         self._margin = timedelta(seconds=settings.token_margin_s)
         self._held: OrderedDict[Wanted, _Held] = OrderedDict()
         self._lock = threading.Lock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from msim_xds.ihe.names import WSSE
+from msim_xds.security.signatures.names import EXC
 from msim_xds.security.xua.names import WSU
 
 ID: Final = f"{{{WSU}}}Id"
@@ -34,3 +35,5 @@ DIGESTS: Final = {
     "sha512": Algorithm("http://www.w3.org/2001/04/xmlenc#sha512", "SHA512"),
 }
 """Digests, likewise."""
+CANONICAL: Final = {"exclusive": EXC, "inclusive": "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"}
+"""Canonical XML, likewise."""

@@ -1,9 +1,9 @@
-"""Signs a message: X509v3 BinarySecurityToken, Timestamp, and one signature over Body and Timestamp."""
+"""Signs a message: X509v3 BinarySecurityToken, Timestamp, and one signature over parts of it."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 from lxml import etree
 
 from msim_xds.ihe.names import WSSE
-from msim_xds.security.signatures.names import DS, EXC, ds
-from msim_xds.security.wss.names import BASE64, DIGESTS, ID, METHODS, REFERENCE, TOKEN, X509V3
+from msim_xds.security.signatures.names import DS, ds
+from msim_xds.security.wss.names import BASE64, CANONICAL, DIGESTS, ID, METHODS, REFERENCE, TOKEN, X509V3
 from msim_xds.security.xua.names import SECURITY, TIMESTAMP, WSU
 
 if TYPE_CHECKING:
@@ -51,11 +51,18 @@ class Form:
     Attributes:
         method: a key of ``names.METHODS``.
         digest: a key of ``names.DIGESTS``.
+        canonicalization: a key of ``names.CANONICAL``.
+        parts: what is signed: Body, Timestamp, BinarySecurityToken.
+        assertion_first: whether what wsse:Security holds already, such as an assertion, stays before what is
+            added; else it goes behind it.
         validity: from Created to Expires.
     """
 
     method: str = "rsa-sha256"
     digest: str = "sha256"
+    canonicalization: str = "exclusive"
+    parts: tuple[str, ...] = ("Body", "Timestamp")
+    assertion_first: bool = True
     validity: timedelta = timedelta(seconds=300)
 
 
@@ -103,8 +110,6 @@ class Signer:
     def sign(self, envelope: _Element) -> None:
         """Sign a complete message in place; nothing of it may change afterwards.
 
-        What wsse:Security holds already, such as an assertion, stays before what is added.
-
         Args:
             envelope: a soap:Envelope of either version with its Body.
         """
@@ -114,6 +119,7 @@ class Signer:
         if security is None:
             security = etree.SubElement(header, SECURITY)
         security.set(f"{{{soap}}}mustUnderstand", "1")
+        held = [] if self._form.assertion_first else list(security)
         token = etree.SubElement(
             security, TOKEN, {"EncodingType": BASE64, "ValueType": X509V3, ID: "X509"}, {"wsu": WSU}
         )
@@ -121,11 +127,13 @@ class Signer:
         stamp = self._timestamp(security)
         body.set(ID, "Body")
         signature = etree.SubElement(security, ds("Signature"), nsmap={"ds": DS})
-        self._fill(signature, ("Body", "Timestamp"))
+        security.extend(held)
+        signed = {"Body": body, "Timestamp": stamp, "BinarySecurityToken": token}
+        self._fill(signature, [signed[part].get(ID, "") for part in self._form.parts])
         context = xmlsec.SignatureContext()
         context.key = xmlsec.Key.from_memory(self._credentials.key, xmlsec.constants.KeyDataFormatPem)
-        for element in (body, stamp):
-            context.register_id(element, "Id", WSU)
+        for part in self._form.parts:
+            context.register_id(signed[part], "Id", WSU)
         context.sign(signature)
 
     def _timestamp(self, security: _Element) -> _Element:
@@ -136,15 +144,16 @@ class Signer:
             etree.SubElement(stamp, f"{{{WSU}}}{name}").text = text
         return stamp
 
-    def _fill(self, signature: _Element, ids: tuple[str, ...]) -> None:
+    def _fill(self, signature: _Element, ids: Sequence[str]) -> None:
         """All of the signature but its values."""
+        canonical = CANONICAL[self._form.canonicalization]
         info = etree.SubElement(signature, ds("SignedInfo"))
-        etree.SubElement(info, ds("CanonicalizationMethod"), {"Algorithm": EXC})
+        etree.SubElement(info, ds("CanonicalizationMethod"), {"Algorithm": canonical})
         etree.SubElement(info, ds("SignatureMethod"), {"Algorithm": METHODS[self._form.method].uri})
         for identifier in ids:
             reference = etree.SubElement(info, ds("Reference"), {"URI": f"#{identifier}"})
             transforms = etree.SubElement(reference, ds("Transforms"))
-            etree.SubElement(transforms, ds("Transform"), {"Algorithm": EXC})
+            etree.SubElement(transforms, ds("Transform"), {"Algorithm": canonical})
             etree.SubElement(reference, ds("DigestMethod"), {"Algorithm": DIGESTS[self._form.digest].uri})
             etree.SubElement(reference, ds("DigestValue"))
         etree.SubElement(signature, ds("SignatureValue"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
-from msim_xds.federation.answers import RemoteFault, RemoteUnavailable
+from msim_xds.federation.answers import RemoteError, RemoteFault, RemoteUnavailable
 from msim_xds.federation.p1.addresses import AddressBook, AddressUnknown
 from msim_xds.federation.p1.decisions import Decision, Decisions
 from msim_xds.federation.p1.providers import Providers, UnusableP1, read_providers
@@ -16,6 +18,7 @@ from msim_xds.federation.p1.tokens import Tokens
 from msim_xds.p1_settings import P1Settings
 from msim_xds.testing.p1 import Double
 from msim_xds.testing.p1.server import REPOSITORY
+from tests.test_federation.peer import WSA, serving
 from tests.test_federation.test_p1.conftest import WANTED, Clock, section
 
 PATIENT_CX = "58831404726^^^&2.16.840.1.113883.3.4424.1.1.616&ISO"
@@ -157,6 +160,26 @@ def test_an_answer_without_known_decision_is_no_decision(
 def test_without_assertion_p1_refuses(settings: P1Settings, providers: Providers) -> None:
     with pytest.raises(RemoteFault, match=r"no assertion|unsupported"):
         Decisions(settings).ask(["a"], b"", providers.general)
+
+
+@pytest.mark.parametrize("wanted", [None, True, False])
+@pytest.mark.parametrize(("service", "preset"), [("token", True), ("szar", False), ("soz", False)])
+def test_headers_of_ws_addressing_are_sent_where_they_are_wanted(
+    double: Double, providers: Providers, clock: Clock, service: str, preset: bool, wanted: bool | None
+) -> None:
+    with serving() as peer:
+        chosen = {} if wanted is None else {f"{service}_addressing": wanted}
+        settings = section(double, base=peer.url.removesuffix("/xds/repository"), **chosen)
+        asks: dict[str, Callable[[], object]] = {
+            "token": lambda: Tokens(settings, clock).get(WANTED, providers.general),
+            "szar": lambda: AddressBook(settings).find(REPOSITORY, providers.general),
+            "soz": lambda: Decisions(settings).ask(["a"], b"", providers.general),
+        }
+        with pytest.raises(RemoteError):
+            asks[service]()
+    (received,) = peer.received
+    has = etree.fromstring(received.body).find(f".//{{{WSA}}}Action") is not None
+    assert has is (preset if wanted is None else wanted)
 
 
 def test_addresses_may_be_asked_for_from_many_threads(settings: P1Settings, providers: Providers) -> None:

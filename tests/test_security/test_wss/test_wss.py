@@ -9,10 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import xmlsec
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from lxml import etree
 
+from msim_xds.security.wss.names import CANONICAL, TOKEN
 from msim_xds.security.wss.signing import Credentials, Form, Signer, UnusableKey, read_credentials
 from msim_xds.security.wss.verification import BadSignature, verify
 from tests.support.authority import DAY, NOW, Identity, issue
@@ -67,6 +69,47 @@ def test_an_assertion_that_is_there_stays_first() -> None:
     children = [etree.QName(child).localname for child in _element(received, f".//{SECURITY}")]
     assert children == ["Assertion", "BinarySecurityToken", "Timestamp", "Signature"]
     assert verify(received, [client().ours], NOW) == client().ours
+
+
+def test_an_assertion_may_stand_behind() -> None:
+    security = f'<s:Header><w:Security xmlns:w="{WSSE}">{signed()}</w:Security></s:Header>'
+    envelope = message(SOAP12, security)
+    signer(form=Form(assertion_first=False)).sign(envelope)
+    received = sent(envelope)
+    children = [etree.QName(child).localname for child in _element(received, f".//{SECURITY}")]
+    assert children == ["BinarySecurityToken", "Timestamp", "Signature", "Assertion"]
+    assert verify(received, [client().ours], NOW) == client().ours
+
+
+@pytest.mark.parametrize("canonicalization", CANONICAL)
+@pytest.mark.parametrize("parts", [("Body",), ("Timestamp", "BinarySecurityToken", "Body")])
+def test_other_forms_verify_by_the_library_alone(canonicalization: str, parts: tuple[str, ...]) -> None:
+    envelope = message()
+    signer(form=Form(canonicalization=canonicalization, parts=parts)).sign(envelope)
+    received = sent(envelope)
+    signature = _element(received, ".//ds:Signature")
+    methods = received.xpath("//ds:CanonicalizationMethod/@Algorithm", namespaces=NS)
+    assert methods == [CANONICAL[canonicalization]]
+    places = {"Body": "s:Body", "Timestamp": ".//u:Timestamp", "BinarySecurityToken": f".//{TOKEN}"}
+    signed_elements = [_element(received, places[part]) for part in parts]
+    assert _verifies(signature, signed_elements)
+    assert len(signature.findall(".//ds:Reference", NS)) == len(parts)
+    for element in signed_elements:
+        element.set("changed", "yes")
+        assert not _verifies(signature, signed_elements)
+        del element.attrib["changed"]
+
+
+def _verifies(signature: etree._Element, elements: list[etree._Element]) -> bool:
+    context = xmlsec.SignatureContext()
+    context.key = xmlsec.Key.from_memory(pem(client()), xmlsec.constants.KeyDataFormatPem)
+    for element in elements:
+        context.register_id(element, "Id", WSU)
+    try:
+        context.verify(signature)
+    except xmlsec.Error:
+        return False
+    return True
 
 
 def test_the_timestamp_holds_for_its_time_and_the_clocks_difference() -> None:
