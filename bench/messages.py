@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -33,6 +33,7 @@ from msim_xds.metadata.model import (
 )
 
 if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 SOAP_TYPE: Final = "application/soap+xml; charset=UTF-8"
@@ -289,13 +290,20 @@ def answer(application: WSGIApplication, path: str, message: Message) -> bytes:
     return content
 
 
+def _written(_: bytes) -> None:
+    raise RuntimeError("write() of old is not offered (PEP 3333)")
+
+
 def _chunks(application: WSGIApplication, path: str, message: Message) -> Iterable[bytes]:
     statuses: list[str] = []
 
-    def start_response(status: str, headers: object, exc_info: object = None) -> None:
+    def start_response(
+        status: str, _headers: list[tuple[str, str]], _exc_info: OptExcInfo | None = None, /
+    ) -> Callable[[bytes], object]:
         statuses.append(status)
+        return _written
 
-    chunks = application(_environ(path, message), start_response)  # type: ignore[arg-type]  # without write()
+    chunks = application(_environ(path, message), start_response)
     try:
         yield from chunks
     finally:

@@ -62,7 +62,7 @@ def type_name(annotation: object) -> str:
         return " or ".join(type_name(a) for a in get_args(annotation) if a is not type(None))
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
-    if get_origin(annotation) is tuple and _is_section(get_args(annotation)[0]):
+    if get_origin(annotation) is tuple and section_of(get_args(annotation)[0]):
         return "list of tables"
     if get_origin(annotation) in (dict, frozenset, tuple):
         return "table" if get_origin(annotation) is dict else "list of text"
@@ -78,8 +78,9 @@ def type_name(annotation: object) -> str:
     return names[annotation]
 
 
-def _is_section(annotation: object) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def section_of(annotation: object) -> type[BaseModel] | None:
+    """The model of a setting that is a section of its own."""
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def default_text(field: FieldInfo) -> str:
@@ -113,11 +114,6 @@ def rows(model: type[BaseModel]) -> list[str]:
     return lines
 
 
-def is_section(field: FieldInfo) -> bool:
-    """Whether a field of Settings is a section of its own."""
-    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-
-
 def configuration() -> str:
     """docs/configuration.md."""
     fields = Settings.model_fields
@@ -128,13 +124,12 @@ def configuration() -> str:
         "| --- | --- | --- | --- |",
     ]
     for name, field in fields.items():
-        if not is_section(field):
+        if section_of(field.annotation) is None:
             lines.append(
                 f"| `{name}` | {type_name(field.annotation)} | {default_text(field)} | {field.description} |"
             )
     for name, field in fields.items():
-        if is_section(field):
-            section: type[BaseModel] = field.annotation  # type: ignore[assignment]  # is_section
+        if section := section_of(field.annotation):
             lines += ["", f"## [{name}]", "", (section.__doc__ or "").strip(), "", *rows(section)]
     lines += ["", "## Tolerances", "", (Tolerances.__doc__ or "").strip()]
     lines += ['Each is a key of `[validation] tolerate`; `profile = "pl"` switches all of them on.', ""]

@@ -67,8 +67,7 @@ def _stay(url: str, server: subprocess.Popen[bytes]) -> None:
     with suppress(KeyboardInterrupt):
         print_line(f"\nThe server stays at {url}; open it in a browser.")
         print_line("Ctrl-C ends it and removes its data.")
-        while server.poll() is None:
-            time.sleep(0.2)  # Ctrl-C comes in between
+        server.wait()
         raise Failure("the server has ended by itself", REFUSED)
 
 
@@ -202,11 +201,10 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
     end = time.monotonic() + _START_S
     while process.poll() is None and time.monotonic() < end:
-        try:
+        with suppress(requests.RequestException):
             if requests.get(f"{url}/health", timeout=2).ok:
                 return
-        except requests.RequestException:
-            time.sleep(0.1)  # it is still starting
+        time.sleep(0.1)  # nothing tells when it listens
     said = "\n".join(log.read_text("utf-8", "replace").splitlines()[-_SAID_LINES:])
     raise Failure(f"the server does not start at {url}; it says:\n{said or 'nothing'}")
 

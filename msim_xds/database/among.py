@@ -35,12 +35,12 @@ def as_parameter(values: Collection[str] | Collection[int], *, is_sqlite: bool) 
 
 
 @compiles(among, "sqlite")
-def _on_sqlite(element: among, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401  # SQLAlchemy's
+def _on_sqlite(element: among, compiler: SQLCompiler, **options: object) -> str:
     column, values = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - compiled SQL, no value in it
 
 
 @compiles(among, "postgresql")
-def _on_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401  # SQLAlchemy's
+def _on_postgresql(element: among, compiler: SQLCompiler, **options: object) -> str:
     column, values = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} = ANY({values})"

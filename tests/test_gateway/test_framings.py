@@ -13,7 +13,7 @@ from msim_xds.ihe.transactions import Endpoint
 from tests.support.metadata import RIM
 from tests.test_delivery import certificates
 from tests.test_gateway.conftest import CommunityNode
-from tests.test_gateway.test_faults import CONTENT, REF, RELATED, THEIRS, UID, ask, delivered, found, send
+from tests.test_gateway.misbehaving import CONTENT, REF, RELATED, THEIRS, UID, ask, delivered, found, send
 from tests.test_gateway.test_responding import SUCCESS, errors, status
 from tests.test_gateway.world import Faulty, gateway, partner_toml, whole_request
 from tests.test_repository.messages import retrieve, wanted

@@ -11,7 +11,7 @@ from msim_xds.ihe.transactions import Endpoint
 from tests.support import queries
 from tests.support.metadata import RIM, XDS
 from tests.test_gateway.conftest import CommunityNode
-from tests.test_gateway.test_faults import REF, RELATED, THEIRS, UID, delivered, found, send, whole
+from tests.test_gateway.misbehaving import REF, RELATED, THEIRS, UID, delivered, found, send, whole
 from tests.test_gateway.test_responding import FAILURE, PARTIAL, RS, SUCCESS, errors, status
 from tests.test_gateway.world import Faulty, gateway, partner_toml
 from tests.test_repository.messages import retrieve, wanted

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.server import ServerProcess
-from tests.test_gateway.test_faults import (
+from tests.test_gateway.misbehaving import (
     CONTENT,
     RELATED,
     THEIRS,

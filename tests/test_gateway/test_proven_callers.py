@@ -27,8 +27,8 @@ from tests.support.receiver import Receiver
 from tests.support.server import ServerProcess, provide_message
 from tests.test_federation.test_p1.world import put_at_provider
 from tests.test_gateway.conftest import HOME, CommunityNode
-from tests.test_gateway.test_faults import CONTENT, RELATED, THEIRS, UID, cut, send, whole
-from tests.test_gateway.test_faults import delivered as answered
+from tests.test_gateway.misbehaving import CONTENT, RELATED, THEIRS, UID, cut, send, whole
+from tests.test_gateway.misbehaving import delivered as answered
 from tests.test_gateway.test_initiating import homes
 from tests.test_gateway.test_responding import PARTIAL, SUCCESS, errors, status
 from tests.test_gateway.world import Faulty, neighbour, partner_toml

@@ -171,13 +171,19 @@ def test_what_is_dropped_is_no_more_taken_for_being_at_p1(world: World, double: 
     assert world.outbox.rows() == []
 
 
-def test_an_answer_that_gets_lost_is_found_out_and_not_sent_again(world: World, double: Double) -> None:
+def lose_one_answer(double: Double, service: str) -> None:
+    """The next request to a service is carried out, and its answer gets lost."""
+
     def lose(path: str) -> None:
-        if path == world.settings.p1.iti42:
+        if path == service:
             double.before_answer = lambda path: None
             raise ConnectionError
 
     double.before_answer = lose
+
+
+def test_an_answer_that_gets_lost_is_found_out_and_not_sent_again(world: World, double: Double) -> None:
+    lose_one_answer(double, world.settings.p1.iti42)
     uuid = world.register()
     left = world.publish()
     while left:
@@ -194,12 +200,7 @@ def test_a_cancellation_whose_answer_gets_lost_is_found_out_by_its_status(
     uuid = world.register()
     world.publish()
 
-    def lose(path: str) -> None:
-        if path == world.settings.p1.iti57:
-            double.before_answer = lambda path: None
-            raise ConnectionError
-
-    double.before_answer = lose
+    lose_one_answer(double, world.settings.p1.iti57)
     world.update(update(status_change(uuid), patient_id=world.patient))
     while world.publish():
         pass
@@ -213,12 +214,7 @@ def test_an_association_whose_answer_gets_lost_is_found_out_and_not_sent_again(
     old, new = world.register(), world.register()
     world.publish()
 
-    def lose(path: str) -> None:
-        if path == world.settings.p1.iti57:
-            double.before_answer = lambda path: None
-            raise ConnectionError
-
-    double.before_answer = lose
+    lose_one_answer(double, world.settings.p1.iti57)
     world.update(update(submitted(new, old), patient_id=world.patient))
     while world.publish():
         pass
